@@ -1,0 +1,1 @@
+"""The node: serves what this node's containerd holds, and fetches from peers what it lacks."""

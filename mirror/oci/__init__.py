@@ -1,0 +1,1 @@
+"""Values of the OCI distribution and image specifications; no I/O."""

@@ -1,0 +1,1 @@
+"""The OCI pull endpoint that containerd and peers talk to."""

@@ -1,0 +1,1 @@
+"""What this node holds: content by digest, and the names that point to it."""

@@ -1,0 +1,1 @@
+"""From a wanted digest and range to its bytes: sources, peers, verification."""

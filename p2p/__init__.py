@@ -1,0 +1,1 @@
+"""The network: opaque keys, and the peers that provide them."""
