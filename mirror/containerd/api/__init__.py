@@ -1,0 +1,1 @@
+"""Stubs generated from containerd's and CRI's definitions by `generate.sh`."""
