@@ -27,6 +27,14 @@ class PeerUnreachable(Exception):
     """The peer could not be dialled, did not answer in time, or broke the protocol."""
 
 
+class BadMessage(ValueError):
+    """A peer's message is nonsense.
+
+    A handler raises it to have the one stream reset on which the message came: whoever waits for
+    an answer there learns at once that there is none.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class PeerAddress:
     """A peer and where it may be dialled.
@@ -120,4 +128,58 @@ class Transport(Protocol):
 
     async def disconnect(self, peer: PeerId) -> None:
         """Drops every connection to a peer. Never raises, bounded to one second."""
+        ...
+
+
+class Host(Transport, Protocol):
+    """A transport with the sockets under it; `p2p.wire.host.open_host` yields one, not listening.
+
+    It listens only when told to, after every handler is set, because Go's nodes look once, at
+    identify, whether a peer speaks `KAD_PROTOCOL`.
+    """
+
+    @property
+    def connections(self) -> int:
+        """Open connections, both ways."""
+        ...
+
+    async def listen(self) -> None:
+        """Opens the listening sockets and starts to take connections.
+
+        Raises:
+            OSError: An address is not there or taken; the message names it.
+        """
+        ...
+
+    async def identify(self, address: bytes, timeout: float) -> PeerAddress:
+        """Learns who listens at a binary multiaddr that came without a peer id.
+
+        Raises:
+            PeerUnreachable: Nobody who speaks libp2p (with this network's key) answers there.
+        """
+        ...
+
+
+class Bootstrap(Protocol):
+    """Where first peers come from: settings, and who was known before the last stop."""
+
+    @property
+    def first(self) -> bool:
+        """Whether there is no source to ask, or each one answered and named only this node."""
+        ...
+
+    async def peers(self) -> list[PeerAddress]:
+        """Asks every source at once; never raises, bounded to a few seconds, logs what failed."""
+        ...
+
+    async def remember(self, peers: Sequence[PeerAddress]) -> None:
+        """Keeps peers that answered, for the next start."""
+        ...
+
+    async def join(self, sources: Sequence[str]) -> list[PeerAddress]:
+        """Asks further sources now, in the forms of `Settings.bootstrap`.
+
+        Raises:
+            ValueError: A source has none of these forms.
+        """
         ...
