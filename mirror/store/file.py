@@ -13,7 +13,7 @@ _UNSUPPORTED = frozenset({errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.EN
 class FileBlob:
     """An open file; its bytes stay readable when it is deleted meanwhile."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         """Opens `path`, without waiting for the disk beyond its directory entry.
 
         Raises:
@@ -25,7 +25,9 @@ class FileBlob:
         self._size = os.fstat(self._fd).st_size
 
     def __repr__(self) -> str:
-        return f"<FileBlob {self._path.name} {self._size} B{' closed' if self._fd < 0 else ''}>"
+        return (
+            f"<FileBlob {Path(self._path).name} {self._size} B{' closed' if self._fd < 0 else ''}>"
+        )
 
     @property
     def size(self) -> int:
@@ -45,7 +47,7 @@ class FileBlob:
         Raises:
             OSError: The disk failed, or the blob is closed.
         """
-        length = max(0, min(length, self._size - offset))
+        length = max(0, min(length, self.size - offset))
         if length == 0:
             return b""
         buffer = bytearray(length)
