@@ -1,0 +1,145 @@
+"""One node's `spegla agent`: its flags and files, what it serves and says."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.cluster.containerd import Containerd
+from tests.cluster.daemon import Daemon
+from tests.cluster.image import REGISTRY
+from tests.cluster.netns import CommandFailed, Namespace
+
+REGISTRY_PORT = 6443
+P2P_PORT = 5001
+
+_PROGRAM = str(Path(sys.executable).with_name("spegla"))
+
+# The upstream speaks plain HTTP, so it must be named: the default endpoint would be https.
+_REGISTRIES = f"""\
+mirrors:
+  "{REGISTRY}":
+    endpoint: ["http://{REGISTRY}"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """A node's certificate, its key, and the CA that all nodes' certificates are from."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+
+def issue(ca: trustme.CA, space: Namespace, folder: Path) -> Tls:
+    """Writes a node's certificate, good for serving and for asking, below `folder`."""
+    folder.mkdir(parents=True)
+    tls = Tls(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
+    leaf = ca.issue_cert(space.ipv4, space.ipv6, "127.0.0.1", "::1", "localhost")
+    ca.cert_pem.write_to_path(str(tls.ca))
+    tls.cert.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
+    leaf.private_key_pem.write_to_path(str(tls.key))
+    return tls
+
+
+class Spegla:
+    """A stand-alone agent beside one containerd."""
+
+    def __init__(
+        self,
+        containerd: Containerd,
+        space: Namespace,
+        folder: Path,
+        *,
+        bootstrap: Sequence[Namespace] = (),
+        tls: Tls | None = None,
+        flags: Sequence[str] = (),
+    ) -> None:
+        """Writes its files below `folder`; nothing runs yet.
+
+        Args:
+            containerd: Whose images it shares.
+            space: Where it runs.
+            folder: Of its own data.
+            bootstrap: Nodes that it joins; itself among them does no harm.
+            tls: Its certificates; without: plain HTTP.
+            flags: Further command-line flags.
+        """
+        folder.mkdir(parents=True)
+        registries = folder / "registries.yaml"
+        registries.write_text(_REGISTRIES)
+        self._space = space
+        self._tls = tls
+        self._data = folder / "data"
+        security = ["--insecure-http"]
+        if tls:
+            security = [f"--tls-ca={tls.ca}", f"--tls-cert={tls.cert}", f"--tls-key={tls.key}"]
+        others = [other for other in bootstrap if other != space]
+        argv = [
+            *(_PROGRAM, "agent", "--supervisor-metrics"),
+            *("--data-dir", str(self._data)),
+            *("--node-ip", space.ipv4),
+            *("--node-name", space.name),
+            *("--store", "containerd"),
+            *("--containerd-address", str(containerd.socket)),
+            *("--containerd-config-path", str(containerd.certs)),
+            *("--private-registry", str(registries)),
+            *(f"--bootstrap=/ip4/{other.ipv4}/tcp/{P2P_PORT}" for other in others),
+            *security,
+            *flags,
+        ]
+        self.daemon = Daemon(space, argv, folder / "spegla.log")
+
+    @property
+    def address(self) -> str:
+        """Where its registry answers, without a path."""
+        return f"{'https' if self._tls else 'http'}://{self._space.ipv4}:{REGISTRY_PORT}"
+
+    def start(self) -> None:
+        """Starts it and waits until it says that it is ready."""
+        self.daemon.start(self.ready)
+
+    def ready(self) -> bool:
+        """What /readyz says; False when nobody answers."""
+        try:
+            self.get("/readyz")
+        except CommandFailed:
+            return False
+        return True
+
+    def get(self, path: str) -> str:
+        """Fetches something from its registry, from its own node.
+
+        Raises:
+            CommandFailed: No answer within 2 s, or a status of 400 and above.
+        """
+        curl = ["curl", "-sS", "--fail", "--max-time", "2", "--noproxy", "*"]
+        if self._tls:
+            tls = self._tls
+            curl += ["--cacert", str(tls.ca), "--cert", str(tls.cert), "--key", str(tls.key)]
+        return self._space.run([*curl, self.address + path])
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that bear `labels`; 0 if there is none."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.get("/metrics"))
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def find(self, key: str) -> str:
+        """What `spegla find` prints: who holds a reference or digest."""
+        return self._space.run([_PROGRAM, "find", key, "--data-dir", str(self._data)], 10)
+
+    def messages(self) -> list[str]:
+        """The texts (`msg`) of its log lines so far."""
+        found = re.finditer(r'\bmsg=(?:"((?:[^"\\]|\\.)*)"|(\S+))', self.daemon.output())
+        return [match[1] or match[2] for match in found]
