@@ -35,6 +35,12 @@ class Node:
         return self.containerd.cri.pull(image)
 
 
+def start_at_once(nodes: Sequence[Node]) -> None:
+    """Starts several nodes at the same time, as after a power cut."""
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        list(pool.map(Node.start, nodes))
+
+
 def pull_at_once(nodes: Sequence[Node], image: Image) -> list[float]:
     """Pulls an image on several nodes at the same time; returns each one's seconds."""
     with ThreadPoolExecutor(len(nodes)) as pool:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import trustme
@@ -13,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cluster.containerd import Containerd
 from tests.cluster.daemon import Daemon
-from tests.cluster.image import REGISTRY
+from tests.cluster.image import REGISTRY, Image
 from tests.cluster.netns import CommandFailed, Namespace
 
 REGISTRY_PORT = 6443
@@ -27,6 +28,14 @@ mirrors:
   "{REGISTRY}":
     endpoint: ["http://{REGISTRY}"]
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The status of an HTTP answer and the seconds until it was complete."""
+
+    status: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +117,12 @@ class Spegla:
 
     def ready(self) -> bool:
         """What /readyz says; False when nobody answers."""
+        return self.answers("/readyz")
+
+    def answers(self, path: str) -> bool:
+        """Whether it answers a GET without an error."""
         try:
-            self.get("/readyz")
+            self.get(path)
         except CommandFailed:
             return False
         return True
@@ -120,11 +133,27 @@ class Spegla:
         Raises:
             CommandFailed: No answer within 2 s, or a status of 400 and above.
         """
-        curl = ["curl", "-sS", "--fail", "--max-time", "2", "--noproxy", "*"]
-        if self._tls:
-            tls = self._tls
-            curl += ["--cacert", str(tls.ca), "--cert", str(tls.cert), "--key", str(tls.key)]
-        return self._space.run([*curl, self.address + path])
+        return self._space.run([*self._curl(), "--fail", self.address + path])
+
+    def head(self, paths: Sequence[str]) -> list[Answer]:
+        """Sends a HEAD for each path as containerd does, one after the other on one connection.
+
+        Raises:
+            CommandFailed: One had no answer within 2 s.
+        """
+        curl = [*self._curl(), "--head", "--write-out", "%{http_code} %{time_total}\\n"]
+        for path in paths:
+            curl += ["--output", "/dev/null", f"{self.address}{path}?ns={REGISTRY}"]
+        printed = self._space.run(curl)
+        return [
+            Answer(int(status), float(seconds))
+            for status, seconds in (line.split() for line in printed.splitlines())
+        ]
+
+    def offers(self, image: Image) -> bool:
+        """Whether its containerd would get an image's tag from it."""
+        path = f"/v2/{image.repository}/manifests/{image.tag}"
+        return self.head([path])[0].status == HTTPStatus.OK
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that bear `labels`; 0 if there is none."""
@@ -143,3 +172,10 @@ class Spegla:
         """The texts (`msg`) of its log lines so far."""
         found = re.finditer(r'\bmsg=(?:"((?:[^"\\]|\\.)*)"|(\S+))', self.daemon.output())
         return [match[1] or match[2] for match in found]
+
+    def _curl(self) -> list[str]:
+        words = ["curl", "-sS", "--max-time", "2", "--noproxy", "*"]
+        if self._tls:
+            tls = self._tls
+            words += ["--cacert", str(tls.ca), "--cert", str(tls.cert), "--key", str(tls.key)]
+        return words
