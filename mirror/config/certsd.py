@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from mirror.config.atomic import write_atomically
 from mirror.config.hosts import DEFAULT_FOLDER, HEADER, HostsFile
 from mirror.errors import SetupError
 
@@ -83,17 +82,7 @@ def _write(path: Path, file: HostsFile) -> None:
     if path.exists() and path.read_bytes() == data and path.stat().st_mode & 0o777 == mode:
         return
     path.parent.mkdir(exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=".hosts-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as opened:
-            os.fchmod(descriptor, mode)
-            opened.write(data)
-            opened.flush()
-            os.fsync(descriptor)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(path, data, mode)
 
 
 def _remove(place: Path) -> None:

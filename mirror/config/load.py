@@ -157,7 +157,7 @@ def _detected(known: Mapping[str, Any]) -> dict[str, Any]:
     """Defaults that depend on the machine, for what nobody said."""
     found: dict[str, Any] = {}
     if not known.get("node_name"):
-        found["node_name"] = machine.node_name()
+        found["node_name"] = _read("node_name", Setting(machine.node_name(), "host name"))
     if not known.get("node_ip"):
         address = machine.node_address()
         if address is None:

@@ -41,7 +41,7 @@ class NodeConfig:
     role: Role = "agent"
 
     node_name: str = _option(
-        "localhost", values.text, "Name of this node (default: the host name)."
+        "localhost", values.node_name, "Name of this node (default: the host name)."
     )
     node_ip: tuple[IpAddress, ...] = _option(
         (),

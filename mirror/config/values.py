@@ -166,6 +166,14 @@ def namespace(raw: object) -> str:
     return word
 
 
+def node_name(raw: object) -> str:
+    """A host name; it becomes part of certificates."""
+    word = text(raw).lower()
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?", word):
+        raise ValueError("a host name such as node-1")
+    return word
+
+
 def registries(raw: object) -> tuple[str, ...]:
     """Registry hosts with or without port, or `*`; a scheme before them is dropped."""
     result = tuple(word.removeprefix("https://").rstrip("/") for word in texts(raw))

@@ -1,0 +1,1 @@
+"""Who belongs to the cluster: certificates, and later its CA, tokens and keys."""
