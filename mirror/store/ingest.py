@@ -21,6 +21,10 @@ class DigestMismatch(Exception):
     """The bytes are not those that the digest or the size promised; nothing was kept."""
 
 
+class IngestRunning(Exception):
+    """Somebody writes this digest already: follow `LayoutStore.growing` instead."""
+
+
 class Ingest:
     """A growing blob with one writer; its readers see it as `Growing`.
 

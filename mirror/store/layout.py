@@ -19,7 +19,7 @@ from mirror.oci.media import OCTET_STREAM
 from mirror.store.file import FileBlob
 from mirror.store.image_index import InvalidIndex
 from mirror.store.index import ContentIndex, Listener
-from mirror.store.ingest import Ingest
+from mirror.store.ingest import Ingest, IngestRunning
 from mirror.store.journal import Journal
 from mirror.store.layout_files import LayoutFiles, digest_of
 from mirror.store.origins import origins, without_port
@@ -112,7 +112,7 @@ class LayoutStore:
             total: How many bytes there will be, or None when unknown.
 
         Raises:
-            RuntimeError: It is `growing` already.
+            IngestRunning: It is `growing` already.
             OSError: The store is not ready, or the blob will not fit.
         """
         if not self._ready:
@@ -305,7 +305,7 @@ class LayoutStore:
         )
         if digest in self._growing:
             await ingest.abort()
-            raise RuntimeError(f"{digest} is being written already")
+            raise IngestRunning(f"{digest} is being written already")
         self._growing[digest] = ingest
         return ingest
 
