@@ -70,7 +70,8 @@ make_venv() {
     python=$(find_python) || return
     echo "Installing Python packages into .venv"
     [ -d .venv ] || "$python" -m venv .venv || return
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+    # PIP_USE_PEP517: Debian 12's pip builds some packages the old way otherwise, and says so at length.
+    PIP_USE_PEP517=1 .venv/bin/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
         -c requirements.lock -e ".${1:+[$1]}" || return
     echo "$wanted ${1:-run}" > .venv/installed
 }
