@@ -1,0 +1,1 @@
+"""Generated from `dht.proto` with `make pb`; not edited by hand."""
