@@ -36,7 +36,7 @@ class Digest(str):
         return cls(text)
 
     @classmethod
-    def of(cls, data: bytes | memoryview) -> Self:
+    def of(cls, data: bytes | bytearray | memoryview) -> Self:
         """The digest of `data`."""
         return cls("sha256:" + hashlib.sha256(data).hexdigest())
 

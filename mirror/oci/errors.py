@@ -67,11 +67,18 @@ class DigestInvalid(OciError):
     status = 400
 
 
-class RangeInvalid(OciError):
-    """The asked range lies outside the blob."""
+class RangeNotSatisfiable(OciError):
+    """The asked range lies outside the content."""
 
-    code = "BLOB_UPLOAD_INVALID"
+    code = "RANGE_INVALID"
     status = 416
+
+
+class RangeMalformed(OciError):
+    """The `Range` header is not one range of bytes."""
+
+    code = "RANGE_INVALID"
+    status = 400
 
 
 class Unauthorized(OciError):

@@ -1,0 +1,131 @@
+"""Prometheus metrics: Spegel's names and labels, so that its dashboards work, and ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SIZES = [1024 * 5**n for n in range(10)]
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """All metrics of one node.
+
+    Attributes:
+        mirror_requests: Requests of this node's containerd, by whether peers could serve them.
+        bytes: Bytes sent, by where they came from (`store`, `peer`, `upstream`).
+        failovers: Times a body moved to another peer, in mid-body or before.
+        verification_failures: Bodies whose bytes did not match their digest.
+    """
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.mirror_requests = Counter(
+            "spegel_mirror_requests",
+            "Requests to the mirror, by whether a peer or this node served them.",
+            ["registry", "cache"],
+            registry=registry,
+        )
+        self.last_success = Gauge(
+            "spegel_mirror_last_success_timestamp_seconds",
+            "When the mirror last served a request.",
+            registry=registry,
+        )
+        self.resolve_duration = Histogram(
+            "spegel_resolve_duration_seconds",
+            "Seconds until a peer answered with the content, or nobody was left to ask.",
+            ["router"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.advertised_tags = self._by_registry("spegel_advertised_image_tags", "Tags")
+        self.advertised_images = self._by_registry("spegel_advertised_images", "Images")
+        self.advertised_image_digests = self._by_registry(
+            "spegel_advertised_image_digests", "Manifests and indexes"
+        )
+        self.advertised_content_digests = self._by_registry(
+            "spegel_advertised_content_digests", "Blobs"
+        )
+        self.advertised_keys = self._by_registry("spegel_advertised_keys", "Keys")
+        self.request_duration = Histogram(
+            "http_request_duration_seconds",
+            "Seconds that a request took, body included.",
+            ["handler", "method", "code"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.response_size = Histogram(
+            "http_response_size_bytes",
+            "Bytes of a response's body.",
+            ["handler", "method", "code"],
+            buckets=_SIZES,
+            registry=registry,
+        )
+        self.requests_inflight = Gauge(
+            "http_requests_inflight", "Requests being served.", ["handler"], registry=registry
+        )
+        self.bytes = Counter(
+            "spegla_sent_bytes",
+            "Bytes sent, by where they came from.",
+            ["source"],
+            registry=registry,
+        )
+        self.failovers = Counter(
+            "spegla_failovers", "Bodies that moved to another peer.", registry=registry
+        )
+        self.verification_failures = Counter(
+            "spegla_verification_failures",
+            "Bodies whose bytes did not match their digest.",
+            registry=registry,
+        )
+        self.loop_stall = Gauge(
+            "spegla_event_loop_longest_stall_seconds",
+            "Longest time that the event loop was held up in the last minute.",
+            registry=registry,
+        )
+        self.service_failures = Counter(
+            "spegla_service_failures",
+            "Times a part of the node failed and was started again.",
+            ["service"],
+            registry=registry,
+        )
+
+    @contextmanager
+    def lookup(self) -> Iterator[None]:
+        """Measures one search for a peer."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.resolve_duration.labels("libp2p").observe(time.perf_counter() - started)
+
+    def mirrored(self, registry: str, *, hit: bool) -> None:
+        """Counts a request of this node's containerd."""
+        self.mirror_requests.labels(registry, "hit" if hit else "miss").inc()
+        if hit:
+            self.last_success.set_to_current_time()
+
+    def served(self, handler: str, method: str, code: int, size: int, seconds: float) -> None:
+        """Counts one request at its end."""
+        labels = handler, method, str(code)
+        self.request_duration.labels(*labels).observe(seconds)
+        self.response_size.labels(*labels).observe(size)
+
+    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Exposes a number that is read when the metrics are."""
+        Gauge(name, text, registry=self.registry).set_function(read)
+
+    def render(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self.registry)
+
+    def _by_registry(self, name: str, what: str) -> Gauge:
+        return Gauge(name, f"{what} advertised to peers.", ["registry"], registry=self.registry)

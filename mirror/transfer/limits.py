@@ -1,0 +1,36 @@
+"""The bounds of every wait on a peer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds and bytes; the defaults keep a pull within 6 s of what it takes without us.
+
+    Attributes:
+        connect: Seconds to connect, TLS included.
+        head: Seconds to the head of an answer. Generous, because a busy holder is better than
+            the upstream; a dead one is found sooner by the kernel (`unacknowledged`).
+        stall: Seconds without a byte in mid-body.
+        unacknowledged: Seconds after which the kernel gives up a peer that acknowledges nothing.
+        search: Seconds for finding a holder that answers, all attempts together.
+        walk: Seconds for the DHT to name providers.
+        verified_first: Blobs up to this size are checked before their first byte is passed on;
+            of larger ones the last chunk is held back until the digest is right.
+        chunk: Bytes that are read, hashed and sent at a time.
+        in_memory: Bytes of checked blobs that may wait in memory for their askers, in all.
+    """
+
+    connect: float = 1.0
+    head: float = 5.0
+    stall: float = 4.0
+    unacknowledged: float = 2.0
+    search: float = 5.0
+    walk: float = 1.0
+    verified_first: int = 8 * MIB
+    chunk: int = MIB // 2
+    in_memory: int = 32 * MIB

@@ -1,0 +1,189 @@
+"""Content that peers hold: manifests and small blobs checked whole, large blobs as they come."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+from mirror.errors import NotHere
+from mirror.metrics import Metrics
+from mirror.oci import media
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import media_type_of
+from mirror.oci.ranges import RangeRequest, Span
+from mirror.transfer.client import PeerClient, PeerFault, Response
+from mirror.transfer.found import Description, Found, MemoryBody, Source
+from mirror.transfer.memory import Manifest, ManifestCache, MemoryBudget
+from mirror.transfer.network import Network
+from mirror.transfer.peers import Fault
+from mirror.transfer.relay import Relay
+from mirror.transfer.search import Search
+from mirror.transfer.verify import INLINE_BYTES, Verifier
+from mirror.transfer.wanted import Kind, Wanted
+
+_MANIFEST_CACHE_BYTES = 4 * 1024 * 1024
+
+
+class Remote:
+    """What peers hold, as if it were here."""
+
+    def __init__(self, client: PeerClient, network: Network, metrics: Metrics) -> None:
+        self._client = client
+        self._network = network
+        self._metrics = metrics
+        self._limits = client.limits
+        self._budget = MemoryBudget(client.limits.in_memory)
+        self._manifests = ManifestCache(_MANIFEST_CACHE_BYTES)
+
+    async def manifest(self, wanted: Wanted) -> Manifest:
+        """A manifest by digest or tag, checked.
+
+        Raises:
+            NotHere: No peer holds it, or none has it right.
+        """
+        if wanted.digest is not None and (cached := self._manifests.get(wanted.digest)):
+            return cached
+        response, data = await self._whole(wanted, await self._find(wanted))
+        digest = wanted.digest or Digest.of(data)
+        manifest = Manifest(digest, _manifest_type(response, data), bytes(data))
+        self._manifests.add(manifest)
+        return manifest
+
+    async def describe_blob(self, wanted: Wanted) -> Description:
+        """Size of a blob that some peer holds.
+
+        Raises:
+            NotHere: No peer holds it.
+        """
+        response = await self._find(wanted, method="HEAD")
+        response.close()
+        return _describe(wanted, response.size)
+
+    async def blob(self, wanted: Wanted, asked: RangeRequest | None) -> Found:
+        """A blob, or the span of it that is asked for.
+
+        Raises:
+            NotHere: No peer holds it, or none has it right.
+            RangeNotSatisfiable: The range lies outside of it.
+        """
+        response = await self._find(wanted, method="GET" if asked is None else "HEAD")
+        span = Span(0, response.size)
+        if asked is not None:
+            response.close()
+            span = asked.resolve(response.size)
+        if response.size <= self._limits.verified_first:
+            return await self._small(wanted, response, span)
+        return await self._large(wanted, response, span)
+
+    @asynccontextmanager
+    async def download(self, wanted: Wanted) -> AsyncIterator[tuple[int, Relay]]:
+        """A whole blob's size and bytes, for who stores and checks them himself.
+
+        Raises:
+            NotHere: No peer holds it.
+        """
+        response = await self._find(wanted)
+        relay = self._relay(wanted, response, Span(0, response.size))
+        try:
+            yield response.size, relay
+        finally:
+            relay.close()
+
+    async def _find(
+        self,
+        wanted: Wanted,
+        method: str = "GET",
+        span: Span | None = None,
+        excluded: Collection[str] = (),
+    ) -> Response:
+        search = Search(
+            self._client, self._network, wanted, method=method, span=span, excluded=excluded
+        )
+        with self._metrics.lookup():
+            return await search.run()
+
+    async def _small(self, wanted: Wanted, response: Response, span: Span) -> Found:
+        size = response.size
+        try:
+            await self._budget.take(size, self._limits.head)
+        except TimeoutError:
+            response.close()
+            raise NotHere(f"{wanted.key}: no memory to check it in") from None
+        try:
+            _, data = await self._whole(wanted, response)
+        except BaseException:
+            self._budget.give(size)
+            raise
+        body = MemoryBody(memoryview(data)[span.start : span.stop])
+        release = functools.partial(self._budget.give, size)
+        return Found(_describe(wanted, size), span, body, release)
+
+    async def _large(self, wanted: Wanted, response: Response, span: Span) -> Found:
+        size = response.size
+        if span.length < size:
+            response.close()
+            response = await self._find(wanted, span=span)
+        relay = self._relay(wanted, response, span)
+        return Found(_describe(wanted, size), span, relay, relay.close)
+
+    def _relay(self, wanted: Wanted, response: Response, span: Span) -> Relay:
+        return Relay(
+            wanted.exact,
+            span,
+            whole=span.length == response.size,
+            response=response,
+            find=lambda rest, excluded: self._find(wanted, span=rest, excluded=excluded),
+            chunk=self._limits.chunk,
+            metrics=self._metrics,
+        )
+
+    async def _whole(self, wanted: Wanted, response: Response) -> tuple[Response, bytearray]:
+        """The checked bytes, from the first peer that has them right."""
+        failed: set[str] = set()
+        while True:
+            try:
+                if response.closed:
+                    response = await self._find(wanted, excluded=failed)
+                return response, await self._checked(wanted, response)
+            except PeerFault:
+                failed.add(response.address)
+                self._metrics.failovers.inc()
+            finally:
+                response.close()
+
+    async def _checked(self, wanted: Wanted, response: Response) -> bytearray:
+        limit = self._limits.verified_first
+        if wanted.digest is None:
+            limit = media.MAX_MANIFEST_BYTES
+        if response.size > limit:
+            raise response.fail(Fault.BROKEN, f"{wanted.key} of {response.size} bytes is too large")
+        expected = wanted.digest or _claimed_digest(response)
+        verifier = Verifier(expected)
+        data = await response.read_all(verifier if response.size > INLINE_BYTES else None)
+        if response.size <= INLINE_BYTES:
+            verifier.feed(data)
+        if not verifier.matches():
+            self._metrics.verification_failures.inc()
+            raise response.fail(Fault.WRONG_BYTES, f"its bytes do not match {expected}")
+        if wanted.kind is Kind.MANIFEST and not _manifest_type(response, data):
+            raise response.fail(Fault.BROKEN, f"{wanted.key} is no manifest")
+        return data
+
+
+def _describe(wanted: Wanted, size: int) -> Description:
+    return Description(wanted.exact, size, "", Source.PEER)
+
+
+def _manifest_type(response: Response, data: bytearray) -> str:
+    """The media type of a manifest, as its sender or the document itself says; or empty."""
+    stated = response.head.headers.get("content-type", "")
+    return stated if stated in media.MANIFEST_TYPES else media_type_of(bytes(data)) or ""
+
+
+def _claimed_digest(response: Response) -> Digest:
+    """What a manifest asked for by tag must hash to."""
+    try:
+        return Digest.parse(response.head.headers.get("docker-content-digest", ""))
+    except ValueError as error:
+        raise response.fail(Fault.BROKEN, f"Docker-Content-Digest: {error}") from error

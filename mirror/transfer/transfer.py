@@ -1,0 +1,81 @@
+"""From what is wanted to who has it: this node, a peer, or (embedded store only) the upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mirror.errors import NotHere
+from mirror.oci import media
+from mirror.oci.ranges import RangeRequest, Span
+from mirror.store.port import Content, Store
+from mirror.transfer.elsewhere import Elsewhere
+from mirror.transfer.found import Description, FileBody, Found, Source
+from mirror.transfer.wanted import Kind, Wanted
+
+
+class Transfer:
+    """Answers what is wanted from the first source that has it."""
+
+    def __init__(
+        self, store: Store, elsewhere: Elsewhere, may_leave: Callable[[Content], bool]
+    ) -> None:
+        """Serves from `store`, then from `elsewhere`.
+
+        Args:
+            store: What this node holds.
+            elsewhere: What it can get.
+            may_leave: Whether content of the store may be given to anyone: one of its registries
+                is mirrored here.
+        """
+        self._store = store
+        self._elsewhere = elsewhere
+        self._may_leave = may_leave
+
+    def held(self, wanted: Wanted) -> Description:
+        """What this node itself holds; costs no I/O.
+
+        Raises:
+            NotHere: It is not held, not to be shared, or is a manifest asked for as a blob.
+        """
+        digest = wanted.digest or self._store.resolve(wanted.name)
+        content = self._store.find(digest) if digest is not None else None
+        if content is None or not self._may_leave(content):
+            raise NotHere(f"{wanted.key} is not held here")
+        if (content.media_type in media.MANIFEST_TYPES) != (wanted.kind is Kind.MANIFEST):
+            raise NotHere(f"{wanted.key} is not one of the {wanted.kind.value}")
+        return Description(content.digest, content.size, content.media_type, Source.STORE)
+
+    def open_held(self, wanted: Wanted, asked: RangeRequest | None) -> Found:
+        """Opens what this node itself holds.
+
+        Raises:
+            NotHere: As in `held`, or it was deleted a moment ago.
+            RangeNotSatisfiable: The range lies outside of it.
+        """
+        description = self.held(wanted)
+        span = Span(0, description.size) if asked is None else asked.resolve(description.size)
+        blob = self._store.open(description.digest)
+        return Found(description, span, FileBody(blob), blob.close)
+
+    async def describe(self, wanted: Wanted) -> Description:
+        """What it is, held here or elsewhere.
+
+        Raises:
+            NotHere: It is nowhere.
+        """
+        try:
+            return self.held(wanted)
+        except NotHere:
+            return await self._elsewhere.describe(wanted)
+
+    async def open(self, wanted: Wanted, asked: RangeRequest | None) -> Found:
+        """Its bytes, from here or elsewhere; the caller releases them.
+
+        Raises:
+            NotHere: It is nowhere.
+            RangeNotSatisfiable: The range lies outside of it.
+        """
+        try:
+            return self.open_held(wanted, asked)
+        except NotHere:
+            return await self._elsewhere.open(wanted, asked)
