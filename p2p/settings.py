@@ -24,6 +24,21 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """What `https://` bootstrap sources are asked with.
+
+    Attributes:
+        ca: PEM of the authorities that may have signed the server; None for the system's.
+        certificate: PEM of the client's certificate chain, where the server asks for one.
+        key: PEM of its key.
+    """
+
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything `Node` needs to know.
 
@@ -35,6 +50,7 @@ class Settings:
         psk: 32 bytes that every node of a private network shares, or None for an open one.
         bootstrap: Where to find first peers: multiaddrs with or without `/p2p/<id>`,
             `dns:NAME`, `http://…` and `https://…`. Empty: this may be the first node.
+        tls: Files for `https://` sources.
         agent: What identify tells peers about this program.
         limits: Bounds on what peers may cost.
     """
@@ -45,6 +61,7 @@ class Settings:
     announce: tuple[str, ...] = ()
     psk: bytes | None = field(default=None, repr=False)
     bootstrap: tuple[str, ...] = ()
+    tls: TlsFiles = field(default_factory=TlsFiles)
     agent: str = "spegla"
     limits: Limits = field(default_factory=Limits)
 

@@ -25,6 +25,7 @@ STREAM_IDLE_SECONDS = 60.0
 _NEGOTIATE_SECONDS = 10.0
 _PING = "/ipfs/ping/1.0.0"
 _PING_BYTES = 32
+_MAX_ANSWERS_BYTES = 64 * 1024
 
 
 class Services:
@@ -74,7 +75,11 @@ async def _serve_ping(stream: BufferedStream) -> None:
 
 
 async def _serve_messages(connection: Connection, stream: BufferedStream, handler: Handler) -> None:
+    answers = bytearray()
     while True:
+        if answers and (not stream.has_more or len(answers) > _MAX_ANSWERS_BYTES):
+            await stream.write(bytes(answers))
+            answers.clear()
         with trio.fail_after(STREAM_IDLE_SECONDS):
             message = await read_frame(stream, MAX_MESSAGE_BYTES)
         try:
@@ -85,4 +90,4 @@ async def _serve_messages(connection: Connection, stream: BufferedStream, handle
             log.exception("answering %s failed", show_peer(connection.peer))
             raise
         if answer is not None:
-            await stream.write(frame(answer))
+            answers += frame(answer)

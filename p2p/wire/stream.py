@@ -18,6 +18,11 @@ class BufferedStream:
         self._stream = stream
         self._buffer = bytearray()
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the next read answers at once."""
+        return bool(self._buffer)
+
     async def read(self, n: int | None = None) -> bytes:
         """One to `n` bytes; raises py-libp2p's `MuxedStreamError`s at the end and on a reset."""
         if not self._buffer:
