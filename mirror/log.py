@@ -64,8 +64,6 @@ def setup(debug: bool, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("spegla").setLevel(logging.DEBUG if debug else logging.INFO)
-    # Broken handshakes and requests are the asker's affair, and are told by our own lines.
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.captureWarnings(capture=True)
     # gRPC's core writes to stderr by itself; what matters arrives as an error of the call.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -1,6 +1,6 @@
 """The certificates that a node serves and asks with: those it was given, or its own.
 
-Beside `given` and `self_made` there will be a third way: certificates of the cluster's CA, which
+Beside `check_given` and `make` there will be a third way: certificates of the cluster's CA, which
 a joining node gets from its server.
 """
 
@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mirror.cluster.issue import Issued, SanName, issue, names_of, new_authority
 from mirror.config.atomic import write_atomically
+from mirror.config.endpoint import Tls
 from mirror.config.node import NodeConfig
 from mirror.errors import SetupError
 
@@ -48,6 +49,26 @@ class TlsFiles:
     client_cert: Path
     client_key: Path
 
+    @property
+    def client(self) -> Tls:
+        """What containerd needs to ask this node."""
+        return Tls(ca=self.ca, cert=self.client_cert, key=self.client_key)
+
+
+def files_of(config: NodeConfig) -> TlsFiles:
+    """Where a stand-alone node's certificates are or will be; touches nothing."""
+    if config.tls_ca is not None and config.tls_cert is not None and config.tls_key is not None:
+        pair = (config.tls_cert, config.tls_key)
+        return TlsFiles(config.tls_ca, *pair, *pair)
+    folder = config.node_dir / "tls"
+    return TlsFiles(
+        folder / "ca.crt",
+        folder / "server.crt",
+        folder / "server.key",
+        folder / "client.crt",
+        folder / "client.key",
+    )
+
 
 def certificates(config: NodeConfig, now: datetime) -> TlsFiles:
     """The certificates of a stand-alone node: those of `tls-*`, else self-made ones.
@@ -55,42 +76,45 @@ def certificates(config: NodeConfig, now: datetime) -> TlsFiles:
     Raises:
         SetupError: They are missing, unreadable, out of date or do not belong together.
     """
-    if config.tls_ca is not None and config.tls_cert is not None and config.tls_key is not None:
-        return given(config.tls_ca, config.tls_cert, config.tls_key, now)
-    names = (*_LOOPBACK, config.node_name, *config.node_ip)
-    return self_made(config.node_dir / "tls", config.node_name, names, now)
+    files = files_of(config)
+    if config.tls_cert is not None:
+        check_given(files, now)
+    else:
+        make(files, config.node_name, (*_LOOPBACK, config.node_name, *config.node_ip), now)
+    return files
 
 
-def given(ca: Path, cert: Path, key: Path, now: datetime) -> TlsFiles:
+def check_given(files: TlsFiles, now: datetime) -> None:
     """Checks certificates that the administrator made; one pair is both server and client.
 
     Raises:
         SetupError: With what is wrong, in which file.
     """
-    _load_certificate(ca)
-    certificate = _load_certificate(cert)
-    _check_pair(certificate, cert, key)
+    _load_certificate(files.ca)
+    certificate = _load_certificate(files.cert)
+    _check_pair(certificate, files.cert, files.key)
     if certificate.not_valid_after_utc <= now:
-        raise SetupError(f"{cert}: expired on {certificate.not_valid_after_utc:%Y-%m-%d}: renew it")
+        raise SetupError(
+            f"{files.cert}: expired on {certificate.not_valid_after_utc:%Y-%m-%d}: renew it"
+        )
     if certificate.not_valid_before_utc > now:
         raise SetupError(
-            f"{cert}: not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC: "
-            "check this node's clock"
+            f"{files.cert}: not valid before "
+            f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC: check this node's clock"
         )
-    _check_usage(certificate, cert)
-    if _LOOPBACK[1] not in names_of(certificate):
+    _check_usage(certificate, files.cert)
+    if names_of(certificate).isdisjoint(_LOOPBACK[1:]):
         raise SetupError(
-            f"{cert}: not valid for 127.0.0.1, where containerd asks for images: "
+            f"{files.cert}: not valid for 127.0.0.1, where containerd asks for images: "
             "add 127.0.0.1 to its subject alternative names"
         )
-    return TlsFiles(ca, cert, key, cert, key)
 
 
-def self_made(folder: Path, name: str, names: Sequence[SanName], now: datetime) -> TlsFiles:
-    """A CA of this node's own in `folder`, and certificates from it; kept across restarts.
+def make(files: TlsFiles, name: str, names: Sequence[SanName], now: datetime) -> None:
+    """Makes a CA of this node's own and certificates from it, or keeps those that are there.
 
     Args:
-        folder: Made if it is not there, for its owner only.
+        files: All in one folder, made if it is not there, for its owner only.
         name: Common name.
         names: What the server is reached by; another set than last time means a new certificate.
         now: Aware.
@@ -98,27 +122,21 @@ def self_made(folder: Path, name: str, names: Sequence[SanName], now: datetime) 
     Raises:
         SetupError: A file is damaged, or the folder cannot be written.
     """
-    ca, ca_key = folder / "ca.crt", folder / "ca.key"
-    files = TlsFiles(
-        ca,
-        folder / "server.crt",
-        folder / "server.key",
-        folder / "client.crt",
-        folder / "client.key",
-    )
+    folder = files.ca.parent
+    ca_key = files.ca.with_suffix(".key")
     wanted = frozenset(names)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not _usable(ca, ca_key, now):
-            _write_pair(ca, ca_key, new_authority(f"spegla {name}", now))
-        authority = Issued(ca.read_bytes(), ca_key.read_bytes())
+        if not _usable(files.ca, ca_key, now):
+            write_pair(files.ca, ca_key, new_authority(f"spegla {name}", now))
+        authority = Issued(files.ca.read_bytes(), ca_key.read_bytes())
         signer = x509.load_pem_x509_certificate(authority.certificate)
         if not _usable(files.cert, files.key, now, signer, wanted):
             pair = issue(authority, name, list(wanted), server=True, now=now)
-            _write_pair(files.cert, files.key, pair)
+            write_pair(files.cert, files.key, pair)
         if not _usable(files.client_cert, files.client_key, now, signer):
             pair = issue(authority, name, [], server=False, now=now)
-            _write_pair(files.client_cert, files.client_key, pair)
+            write_pair(files.client_cert, files.client_key, pair)
     except OSError as error:
         raise SetupError(
             f"{error.filename or folder}: certificates cannot be kept there: {error.strerror}: "
@@ -126,7 +144,6 @@ def self_made(folder: Path, name: str, names: Sequence[SanName], now: datetime) 
         ) from error
     except SetupError as error:
         raise SetupError(f"{error}: remove {folder}, and new ones are made") from error
-    return files
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
@@ -232,7 +249,8 @@ def _read(path: Path) -> bytes:
         raise SetupError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _write_pair(cert: Path, key: Path, pair: Issued) -> None:
+def write_pair(cert: Path, key: Path, pair: Issued) -> None:
+    """Replaces a certificate and its key, readable by the owner alone."""
     # Without a certificate the pair counts as not there, so a crash leaves no half-new pair.
     cert.unlink(missing_ok=True)
     write_atomically(key, pair.key, 0o600)

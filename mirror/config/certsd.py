@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mirror.config.atomic import write_atomically
-from mirror.config.hosts import DEFAULT_FOLDER, HEADER, HostsFile
+from mirror.config.endpoint import Tls
+from mirror.config.hosts import DEFAULT_FOLDER, HEADER, HostsFile, node_hosts
+from mirror.config.node import NodeConfig
+from mirror.config.registries import Registries
 from mirror.errors import SetupError
 
 FILE_NAME = "hosts.toml"
@@ -15,6 +18,23 @@ FILE_NAME = "hosts.toml"
 log = logging.getLogger("spegla.config")
 
 _DOCKER_SUFFIXES = (".crt", ".cert", ".key")
+
+
+def apply_hosts(config: NodeConfig, registries: Registries, tls: Tls | None) -> None:
+    """Makes containerd ask this node first, as its settings and registries.yaml say.
+
+    Args:
+        config: Says where the files go and whether this node mirrors.
+        registries: From `load_registries`; when that fails, nothing must be changed.
+        tls: What containerd shows and trusts; None with `insecure-http`.
+
+    Raises:
+        SetupError: The folder cannot be written.
+    """
+    plan = node_hosts(config, registries, tls)
+    for warning in plan.warnings:
+        log.warning("%s", warning)
+    write_certs_d(config.containerd_config_path, plan.files)
 
 
 def write_certs_d(folder: Path, files: Mapping[str, HostsFile]) -> None:

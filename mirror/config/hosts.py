@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from mirror.config import toml
 from mirror.config.endpoint import DOCKER_HOSTS, Endpoint, Tls
-from mirror.config.node import NodeConfig
+from mirror.config.node import K3S_CONTAINERD_SOCKET, NodeConfig
 from mirror.config.registries import WILDCARD, HostConfig, Registries
 from mirror.oci.reference import DEFAULT_REGISTRY, is_registry
 
@@ -47,6 +48,12 @@ class HostsPlan:
 
     files: Mapping[str, HostsFile]
     warnings: tuple[str, ...] = ()
+
+
+def node_hosts(config: NodeConfig, registries: Registries, tls: Tls | None) -> HostsPlan:
+    """The files that a node's settings ask for; `tls` is None for plain HTTP."""
+    mirror = mirror_endpoint(config, tls) if config.mirrors else None
+    return plan_hosts(registries, mirror, config.containerd_address == K3S_CONTAINERD_SOCKET)
 
 
 def mirror_endpoint(config: NodeConfig, tls: Tls | None) -> Endpoint:
@@ -146,31 +153,31 @@ def _text(server: Endpoint, hosts: list[Endpoint]) -> str:
     """The file: what is said of the server, then a table for each host in the order to ask."""
     lines = [HEADER]
     if server.url:
-        lines.append(f"server = {_string(server.url)}")
+        lines.append(f"server = {toml.string(server.url)}")
     capabilities = ["pull", "resolve", "push"] if server.default else ["pull", "resolve"]
     lines += _settings(server, capabilities)
     lines += _tables(server, ())
     lines += ["", "[host]"]
     for host in hosts:
-        lines += ["", f"[host.{_string(host.url)}]"]
+        lines += ["", f"[host.{toml.string(host.url)}]"]
         lines += _settings(host, ["pull", "resolve"])
         lines += _tables(host, ("host", host.url))
     return "\n".join(lines) + "\n"
 
 
 def _settings(endpoint: Endpoint, capabilities: list[str]) -> Iterator[str]:
-    yield f"capabilities = {_array(capabilities)}"
+    yield f"capabilities = {toml.array(capabilities)}"
     if endpoint.override_path:
         yield "override_path = true"
     if endpoint.dial_timeout is not None:
-        yield f"dial_timeout = {_string(endpoint.dial_timeout)}"
+        yield f"dial_timeout = {toml.string(endpoint.dial_timeout)}"
     tls = endpoint.tls
     if tls is None:
         return
     if tls.ca is not None:
-        yield f"ca = {_array([str(tls.ca)])}"
+        yield f"ca = {toml.array([tls.ca])}"
     if tls.cert is not None and tls.key is not None:
-        yield f"client = [{_array([str(tls.cert), str(tls.key)])}]"
+        yield f"client = [{toml.array([tls.cert, tls.key])}]"
     if tls.skip_verify:
         yield "skip_verify = true"
 
@@ -179,28 +186,12 @@ def _tables(endpoint: Endpoint, parents: tuple[str, ...]) -> Iterator[str]:
     if endpoint.auth is not None and endpoint.auth.basic is not None:
         # containerd takes the name as it is: any other spelling than Go's would be sent twice.
         yield f"[{_key(*parents, 'header')}]"
-        yield f"Authorization = {_array([endpoint.auth.basic])}"
+        yield f"Authorization = {toml.array([endpoint.auth.basic])}"
     if endpoint.rewrites:
         yield f"[{_key(*parents, 'rewrite')}]"
         for rewrite in endpoint.rewrites:
-            yield f"{_string(rewrite.pattern.pattern)} = {_string(rewrite.replacement)}"
+            yield f"{toml.string(rewrite.pattern.pattern)} = {toml.string(rewrite.replacement)}"
 
 
 def _key(*parts: str) -> str:
-    return ".".join(part if part.isalpha() else _string(part) for part in parts)
-
-
-def _array(items: list[str]) -> str:
-    return "[" + ", ".join(_string(item) for item in items) + "]"
-
-
-def _string(text: str) -> str:
-    """A TOML basic string."""
-    return '"' + "".join(_ESCAPES.get(letter) or _escaped(letter) for letter in text) + '"'
-
-
-def _escaped(letter: str) -> str:
-    return f"\\u{ord(letter):04X}" if ord(letter) < 0x20 or ord(letter) == 0x7F else letter
-
-
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    return ".".join(part if part.isalpha() else toml.string(part) for part in parts)

@@ -29,7 +29,10 @@ def text(raw: object) -> str:
     if isinstance(raw, bool):
         return "true" if raw else "false"
     if isinstance(raw, str | int | float):
-        return str(raw).strip()
+        word = str(raw).strip()
+        if any(ord(letter) < 32 or 0xD800 <= ord(letter) < 0xE000 for letter in word):
+            raise ValueError("text in UTF-8 without control characters")
+        return word
     raise ValueError("one value, not a list or a mapping")
 
 

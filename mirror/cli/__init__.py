@@ -1,0 +1,1 @@
+"""The command `spegla`: one file a command, no logic."""

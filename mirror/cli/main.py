@@ -1,0 +1,41 @@
+"""Entry point of the command `spegla`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from mirror.cli.agent import agent
+from mirror.cli.containerd_config import containerd_config
+from mirror.cli.hosts import hosts
+from mirror.errors import SetupError
+
+app = typer.Typer(
+    name="spegla",
+    help="A P2P image mirror: nodes get images from each other before they ask the registry.",
+    no_args_is_help=True,
+    add_completion=False,
+    # rich would cost a running agent 10 MiB for texts that are read once.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("agent", short_help="Run this node.")(agent)
+app.command("hosts", short_help="Write containerd's hosts.toml files once.")(hosts)
+app.command("containerd-config", short_help="Print or add containerd's settings.")(
+    containerd_config
+)
+
+
+def main() -> None:
+    """Runs a command; what is wrong with the set-up is told in one line."""
+    try:
+        app()
+    except SetupError as error:
+        print("spegla:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
