@@ -44,6 +44,7 @@ class ContainerdStore:
         socket: Path,
         namespace: str = "k8s.io",
         *,
+        poll: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Connects only in `run`.
@@ -51,10 +52,12 @@ class ContainerdStore:
         Args:
             socket: containerd's gRPC socket.
             namespace: Only its content and names are listed.
+            poll: Seconds between comparisons where the content's folder can't be watched.
             clock: Seconds, never going back.
         """
         self._socket = socket
         self._namespace = namespace
+        self._poll = poll
         self._clock = clock
         self._index = ContentIndex()
         self._hints = Hints()
@@ -145,7 +148,9 @@ class ContainerdStore:
         async with Containerd(self._socket, self._namespace) as client:
             version = await client.server.version()
             folder = await _readable_folder(client)
-            session = Session(client, folder, self._index, self._hints, clock=self._clock)
+            session = Session(
+                client, folder, self._index, self._hints, poll=self._poll, clock=self._clock
+            )
             self._folder, self._client, self._session = folder, client, session
             try:
                 await session.run(lambda seconds: self._tell_ready(version, seconds))

@@ -33,9 +33,6 @@ log = logging.getLogger("spegla.store")
 _PERIOD: Final = 600.0
 """Seconds between comparisons that nothing asked for."""
 
-_POLL: Final = 10.0
-"""Seconds between comparisons where the folder can't be watched."""
-
 _SETTLE: Final = 1.0
 """Seconds from an image event to its comparison; more events join it meanwhile."""
 
@@ -63,6 +60,7 @@ class Session:
         index: ContentIndex,
         hints: Hints,
         *,
+        poll: float,
         clock: Callable[[], float],
     ) -> None:
         self.synced = False
@@ -70,7 +68,9 @@ class Session:
         self._folder = folder
         self._index = index
         self._hints = hints
+        self._poll = poll
         self._clock = clock
+        self._watched = False
         self._lookups = Lookups()
         self._committed = asyncio.Event()
         self._compare_at = 0.0
@@ -101,11 +101,12 @@ class Session:
             names = self._client.events.image_names()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow_names(names))
+                self._watched = watch is not None
                 if watch is not None and self._folder is not None:
                     group.create_task(self._follow_folder(watch))
                     group.create_task(self._look_up(self._folder))
                 group.create_task(self._probe())
-                period = _POLL if watch is None else _PERIOD
+                period = self._poll if watch is None else _PERIOD
                 group.create_task(self._compare_again(period, on_ready))
 
     def _watch(self) -> FolderWatch | None:
@@ -119,7 +120,7 @@ class Session:
                 "raise the sysctls fs.inotify.max_user_instances and max_user_watches",
                 self._folder.root,
                 error.strerror,
-                _POLL,
+                self._poll,
             )
             return None
 
@@ -225,15 +226,16 @@ class Session:
             seen = await self._look_at_new(infos)
             contents = []
             for info in infos:
+                hosts = registries(info.labels)
                 known = self._index.find(info.digest)
-                size, media_type = (
-                    (known.size, known.media_type)
-                    if known is not None
-                    else seen.get(info.digest, (-1, ""))
-                )
-                if size >= 0:
-                    hosts = registries(info.labels)
-                    contents.append(Content(info.digest, size, media_type, hosts))
+                if known is not None:
+                    contents.append(replace(known, registries=hosts))
+                elif info.digest in seen and not hosts and self.synced and self._watched:
+                    # Committed since the last look, unseen: its label is still to come.
+                    self._lookups.add(info.digest, self._clock())
+                elif info.digest in seen:
+                    contents.append(Content(info.digest, *seen[info.digest], hosts))
+            self._committed.set()
             names = {image.name: image.target for image in images if tag_name(image.name)}
             # A lookup under way knows more: it may have a hint, or newer labels.
             sync.touched.update(self._lookups)

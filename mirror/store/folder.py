@@ -26,15 +26,15 @@ class BlobFolder:
     def __repr__(self) -> str:
         return f"<BlobFolder {self.root}>"
 
-    def readable(self) -> bool:
-        """Whether the folder is there, and may be listed and entered by this process."""
-        return self.root.is_dir() and os.access(self.root, os.R_OK | os.X_OK)
-
     def holds_some(self, digests: Sequence[Digest]) -> bool:
-        """Whether this is the folder that holds `digests`: readable, and not another's; blocks."""
-        if not self.readable():
-            return False
-        return not digests or any(os.access(self.path(d), os.R_OK) for d in digests)
+        """Whether this is the folder that holds `digests`, and may be read; blocks.
+
+        With no digests it need not be there yet: containerd 2.1 makes it at its first commit.
+        """
+        if not digests:
+            place = self.root if self.root.exists() else self.root.parent
+            return os.access(place, os.R_OK | os.X_OK)
+        return any(os.access(self.path(digest), os.R_OK) for digest in digests)
 
     def path(self, digest: Digest) -> Path:
         """Where `digest` is, if it is held."""

@@ -6,6 +6,9 @@ containerd's own events for content are missing before 2.1.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ from mirror.oci.digest import Digest, InvalidDigest
 
 _ARRIVED: Final = Mask.MOVED_TO | Mask.CREATE
 _LEFT: Final = Mask.DELETE | Mask.MOVED_FROM
+_FOLDERS: Final = Mask.CREATE | Mask.MOVED_TO | Mask.ONLYDIR
 _EVENTS_A_READ: Final = 100
 """Full-size events; three times as many of those that a digest makes."""
 
@@ -44,13 +48,16 @@ FolderChange = Committed | Deleted | Missed
 
 
 class FolderWatch:
-    """Watches `<root>/blobs/sha256`, which containerd makes at its first commit."""
+    """Watches `<root>/blobs/sha256`.
+
+    containerd makes it at its first commit, and 2.1 also the root only then.
+    """
 
     def __init__(self, root: Path) -> None:
         """Watches from now on; what happens before the iteration starts is kept by the kernel.
 
         Raises:
-            OSError: The root is not there, or the kernel's limit of watchers is reached
+            OSError: The root's parent is not there, or the kernel's limit of watchers is reached
                 (`fs.inotify.max_user_instances`).
         """
         self._root = root
@@ -72,43 +79,52 @@ class FolderWatch:
         """The changes, for ever.
 
         Raises:
-            OSError: The root itself is gone.
+            OSError: Even the root's parent is gone.
         """
         async for event in self._inotify:
-            change = self._change(event)
-            if change is not None:
-                yield change
+            if event.mask & Mask.Q_OVERFLOW:
+                yield Missed()
+            elif event.mask & Mask.IGNORED or self._is_parents(event):
+                self._arm()
+                yield Missed()
+                # What was committed before the folder could be watched, perhaps so lately that
+                # containerd does not list it yet.
+                for digest in await asyncio.to_thread(self._listing):
+                    yield Committed(digest)
+            elif event.watch is self._blobs and (named := _digest(event.name)) is not None:
+                yield Committed(named) if event.mask & _ARRIVED else Deleted(named)
 
     def _arm(self) -> None:
-        """Watches the blobs' folder, or the innermost of its parents that there is."""
-        self._inotify.add_watch(self._root, Mask.CREATE | Mask.MOVED_TO | Mask.ONLYDIR)
-        try:
-            # Each parent before its child, so that none appears unseen in between.
-            self._inotify.add_watch(
-                self._root / "blobs", Mask.CREATE | Mask.MOVED_TO | Mask.ONLYDIR
-            )
+        """Watches the blobs' folder and its parents, as far as there are any."""
+        root = self._root
+        self._blobs = None
+        # Each parent before its child, so that none appears unseen in between.
+        self._inotify.add_watch(root.parent, _FOLDERS)
+        with contextlib.suppress(FileNotFoundError):
+            self._inotify.add_watch(root, _FOLDERS)
+            self._inotify.add_watch(root / "blobs", _FOLDERS)
             self._blobs = self._inotify.add_watch(
-                self._root / "blobs" / "sha256", _ARRIVED | _LEFT | Mask.ONLYDIR
+                root / "blobs" / "sha256", _ARRIVED | _LEFT | Mask.ONLYDIR
             )
-        except FileNotFoundError:
-            self._blobs = None
 
-    def _change(self, event: Event) -> FolderChange | None:
-        if event.mask & Mask.Q_OVERFLOW:
-            return Missed()
-        if event.mask & Mask.IGNORED:
-            self._arm()
-            return Missed()
-        if event.watch is None or event.watch is not self._blobs:
-            return self._parents_change(event)
+    def _is_parents(self, event: Event) -> bool:
+        """Whether one of the folders on the way to the blobs has come."""
+        return bool(event.mask & Mask.ISDIR) and str(event.name) in (
+            self._root.name,
+            "blobs",
+            "sha256",
+        )
+
+    def _listing(self) -> list[Digest]:
         try:
-            digest = Digest.parse(f"sha256:{event.name}")
-        except InvalidDigest:
-            return None
-        return Committed(digest) if event.mask & _ARRIVED else Deleted(digest)
+            names = os.listdir(self._root / "blobs" / "sha256")  # noqa: PTH208 - names are wanted
+        except OSError:
+            return []
+        return [digest for name in names if (digest := _digest(name)) is not None]
 
-    def _parents_change(self, event: Event) -> Missed | None:
-        if event.mask & Mask.ISDIR and str(event.name) in ("blobs", "sha256"):
-            self._arm()
-            return Missed()
+
+def _digest(name: object) -> Digest | None:
+    try:
+        return Digest.parse(f"sha256:{name}")
+    except InvalidDigest:
         return None

@@ -13,6 +13,7 @@ from mirror.containerd.api import content_pb2_grpc, descriptor_pb2, images_pb2_g
 from mirror.containerd.api import images_pb2 as images
 from mirror.containerd.connection import Connection, ContentNotFound
 from mirror.oci.digest import Digest
+from mirror.oci.media import OCI_MANIFEST
 
 SOURCE = "containerd.io/distribution.source."
 _KEEP = {"containerd.io/gc.root": "test"}
@@ -77,7 +78,8 @@ class ContentDriver:
 
     async def set_name(self, name: str, digest: Digest) -> None:
         """Creates an image, or changes its target."""
-        image = images.Image(name=name, target=descriptor_pb2.Descriptor(digest=digest, size=1))
+        target = descriptor_pb2.Descriptor(media_type=OCI_MANIFEST, digest=digest, size=1)
+        image = images.Image(name=name, target=target)
         try:
             await self._connection.call(
                 self._images.Update,

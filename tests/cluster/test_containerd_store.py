@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,8 +15,9 @@ from mirror.oci.digest import Digest
 from mirror.store.containerd import ContainerdStore
 from mirror.store.port import Change, ContentAdded
 from tests.cluster.conftest import Cluster, Push
-from tests.cluster.containerd import Build, Containerd, newest
+from tests.cluster.containerd import Build, Containerd
 from tests.cluster.content import SOURCE, ContentDriver
+from tests.cluster.daemon import Daemon
 from tests.cluster.image import random_layer
 from tests.mirror.store.conformance import check_store, eventually, running
 
@@ -47,13 +47,24 @@ async def test_it_conforms(store: ContainerdStore, driver: ContentDriver) -> Non
     await check_store(store, driver)
 
 
-async def test_it_conforms_without_access_to_the_folder(
-    store: ContainerdStore, driver: ContentDriver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # As in a container that mounts the socket and not the content store.
-    monkeypatch.setattr("mirror.store.folder.BlobFolder.readable", lambda _: False)
-    monkeypatch.setattr("mirror.store.containerd_session._POLL", 0.2)
-    await check_store(store, driver)
+async def test_it_conforms_without_access_to_the_folder(cluster: Cluster, build: Build) -> None:
+    [node] = cluster.make(1, build)
+    node.containerd.root.mkdir()
+    # As for an agent in a container that mounts the socket and not the content store.
+    node.containerd.daemon = Daemon(
+        node.space,
+        [
+            *("sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(node.containerd.root)),
+            *(str(build.folder / "containerd"), "--config"),
+            str(node.containerd.root.parent / "config.toml"),
+        ],
+        node.containerd.daemon.log,
+    )
+    node.containerd.start()
+    store = ContainerdStore(node.containerd.socket, poll=0.2)
+    async with ContentDriver(node.containerd.socket) as driver:
+        await check_store(store, driver)
+    assert list((node.containerd.root).iterdir()) == []
 
 
 async def test_a_pull_is_listed_with_its_registry(
@@ -207,61 +218,6 @@ async def test_a_file_that_vanished_is_not_here(
         with pytest.raises(NotHere, match="damaged"):
             store.open(digest)
         assert store.find(digest) is None
-
-
-async def test_five_thousand_blobs_are_listed_quickly(
-    cluster: Cluster, build: Build, capsys: pytest.CaptureFixture[str]
-) -> None:
-    [node] = cluster.make(1, build)
-    node.containerd.start()
-    async with ContentDriver(node.containerd.socket) as driver:
-        for start in range(0, 5000, 50):
-            datas = [b'{"schemaVersion": 2, "n": %d}' % n for n in range(start, start + 50)]
-            await asyncio.gather(*(driver.commit(data) for data in datas))
-    store = ContainerdStore(node.containerd.socket)
-    start_time = time.monotonic()
-    async with running(store):
-        took = time.monotonic() - start_time
-        assert len(list(store.contents())) == 5000
-    with capsys.disabled():
-        print(f"\n5,000 blobs listed in {took:.2f} s (containerd {build})")
-    assert took < 10
-
-
-async def test_a_burst_beyond_the_kernels_queue_is_caught_up(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limit = Path("/proc/sys/fs/inotify/max_queued_events")
-    before = limit.read_text()
-    try:
-        limit.write_text("8")
-    except OSError:
-        pytest.skip("may not change fs.inotify.max_queued_events")
-    try:
-        [node] = cluster.make(1, newest())
-        node.containerd.start()
-        store = ContainerdStore(node.containerd.socket)
-        async with ContentDriver(node.containerd.socket) as driver, running(store):
-            blocked = asyncio.get_running_loop()
-            await driver.commit(b"first")
-            datas = [b"burst %d" % n for n in range(100)]
-
-            def commit_all() -> None:
-                asyncio.run(_commit_all(node.containerd.socket, datas))
-
-            thread = asyncio.to_thread(commit_all)
-            task = blocked.create_task(thread)
-            await asyncio.sleep(0)
-            time.sleep(0.5)  # noqa: ASYNC251 - the loop is to miss events
-            await task
-            await eventually(lambda: len(list(store.contents())) == 101, "all are listed")
-    finally:
-        limit.write_text(before)
-
-
-async def _commit_all(socket: Path, datas: list[bytes]) -> None:
-    async with ContentDriver(socket) as driver:
-        await asyncio.gather(*(driver.commit(data) for data in datas))
 
 
 def _registries(store: ContainerdStore, digest: Digest) -> frozenset[str]:

@@ -173,7 +173,7 @@ async def _check_names(store: Store, driver: Driver, changes: list[Change]) -> N
     await driver.remove_name(name)
     await eventually(lambda: store.resolve(name) is None, f"{name} is gone")
     assert NameRemoved(name) in changes
-    assert store.find(Digest.of(two)) is not None
+    await eventually(lambda: store.find(Digest.of(two)) is not None, "the content has stayed")
 
 
 async def _check_removal(store: Store, driver: Driver, changes: list[Change]) -> None:
