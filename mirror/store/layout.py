@@ -240,9 +240,9 @@ class LayoutStore:
                     contents.append(content)
             names = await self._read_names(default=dict(self._index.names()))
             sync.finish(contents, names)
+        await self._learn_origins(names)
         if not self._ready:
             await self._note(self._journal.replace, tuple(self._index.contents()))
-        await self._learn_origins(names)
 
     async def _load_names(self) -> None:
         known = dict(self._index.names())
