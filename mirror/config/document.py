@@ -56,6 +56,8 @@ def parse_yaml(data: bytes, source: str) -> dict[str, object]:
         raise SetupError(f"{source}: {where}no valid YAML: {error.problem}") from error
     except (yaml.YAMLError, ValueError) as error:  # dates such as 2026-13-45, unreadable bytes
         raise SetupError(f"{source}: no valid YAML: {str(error).splitlines()[0]}") from error
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise SetupError(f"{source}: must be a mapping of keys to values")
     return {str(key): item for key, item in value.items()}
