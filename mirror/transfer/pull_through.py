@@ -15,7 +15,8 @@ from mirror.store.growing import Abandoned, Growing
 from mirror.store.ingest import DigestMismatch, Ingest, IngestRunning
 from mirror.store.layout import LayoutStore
 from mirror.store.port import Content
-from mirror.transfer.upstream import Manifest, Upstream
+from mirror.transfer.memory import Manifest
+from mirror.transfer.origin import Origin
 from mirror.transfer.upstream_error import UpstreamError
 
 log = logging.getLogger("spegla.upstream")
@@ -30,9 +31,9 @@ class PullThrough:
     the others and the next pull want the bytes too. Leaving the context ends them all.
     """
 
-    def __init__(self, store: LayoutStore, upstream: Upstream) -> None:
+    def __init__(self, store: LayoutStore, origin: Origin) -> None:
         self._store = store
-        self._upstream = upstream
+        self._origin = origin
         self._asked: dict[Hashable, asyncio.Future[Any]] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._tasks: asyncio.TaskGroup | None = None
@@ -65,7 +66,7 @@ class PullThrough:
         """
 
         async def fetch(answer: asyncio.Future[Content]) -> None:
-            found = await self._upstream.manifest(registry, repository, wanted)
+            found = await self._origin.manifest(registry, repository, wanted)
             content = await self._keep(found, registry)
             if not isinstance(wanted, Digest):
                 await self._store.tag(f"{registry}/{repository}:{wanted}", found.digest)
@@ -89,7 +90,7 @@ class PullThrough:
 
         async def fetch(answer: asyncio.Future[Ingest]) -> None:
             async with (
-                self._upstream.open_blob(registry, repository, digest) as download,
+                self._origin.open_blob(registry, repository, digest) as download,
                 await self._store.ingest(digest, download.total) as ingest,
             ):
                 answer.set_result(ingest)
@@ -124,7 +125,8 @@ class PullThrough:
     ) -> T:
         """The answer that `fetch` sets; who asks the same meanwhile gets the same one."""
         answer: asyncio.Future[T] | None = self._asked.get(key)
-        if answer is None:
+        # An answered one may be a download that was given up since.
+        if answer is None or answer.done():
             if self._tasks is None:
                 raise RuntimeError("PullThrough is used outside of its context")
             answer = asyncio.get_running_loop().create_future()
@@ -149,5 +151,6 @@ class PullThrough:
                 answer.set_exception(error)
                 answer.exception()  # seen: all who asked may have gone away
         finally:
-            del self._asked[key]
+            if self._asked.get(key) is answer:
+                del self._asked[key]
             answer.cancel()

@@ -81,7 +81,7 @@ class RegistryClient:
                 pause = bounds.backoff * 2 ** (attempt - 1)
             if pause > bounds.retry_after:
                 return response
-            response.close()
+            response.release()
             log.debug("%s is busy, trying again in %.1f s", shown(url), pause)
             await asyncio.sleep(pause)
 
@@ -93,7 +93,7 @@ class RegistryClient:
         # A redirect's target that says 401 is none of the endpoint's business.
         if response.status != 401 or response.url.origin() != url.origin():
             return response
-        response.close()
+        response.release()
         challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
         fresh = await self._credentials.renew(endpoint, repository, challenges, shown_header)
         return await self._follow(method, endpoint, url, headers, fresh)
@@ -116,7 +116,7 @@ class RegistryClient:
             response = await self._http.request(method, url, tls, sent)
             if response.status not in (301, 302, 303, 307, 308):
                 return response
-            response.close()
+            response.release()
             url = _target(url, response.headers.get("Location", ""))
         raise UpstreamError(f"{shown(url)}: more than {_MAX_REDIRECTS} redirects")
 
@@ -186,9 +186,10 @@ def retry_after(header: str | None, now: datetime) -> float | None:
 
 def _target(url: URL, location: str) -> URL:
     try:
-        target = url.join(URL(location, encoded=True))
+        target = url.join(URL(location, encoded=True)).with_user(None)
+        usable = bool(location and target.host) and target.scheme in ("http", "https")
     except ValueError:
-        target = URL()
-    if not location or not target.host or target.scheme not in ("http", "https"):
-        raise UpstreamError(f"{shown(url)}: redirect without a usable address") from None
-    return target.with_user(None)
+        usable = False
+    if not usable:
+        raise UpstreamError(f"{shown(url)}: redirect without a usable address")
+    return target
