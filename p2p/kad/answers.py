@@ -132,5 +132,4 @@ class Answers:
         """
         table = self._peers.table
         contacts = table.closest(place_of(target), K + 1) or list(table)[:K]
-        others = [c.wire for c in contacts if c.address.peer != asker.peer and c.address.addresses]
-        return others[:K]
+        return [c.wire for c in contacts if c.address.peer != asker.peer][:K]

@@ -97,12 +97,11 @@ class Lookup:
         """Stops waiting for silent peers; returns those whose patience has run out just now."""
         overdue = []
         for peer, candidate in list(self._under_way.items()):
-            waited = now - candidate.asked_at
-            if waited >= PATIENCE:
+            if now >= candidate.asked_at + PATIENCE:
                 candidate.state = _State.OVERDUE
                 del self._under_way[peer]
                 overdue.append(peer)
-            elif waited >= HEDGE:
+            elif now >= candidate.asked_at + HEDGE:
                 candidate.state = _State.HEDGED
         return overdue
 

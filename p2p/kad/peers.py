@@ -178,7 +178,8 @@ class Peers:
         contact = self.table.get(peer)
         news = contact is None or contact.failures > 0 or peer in self._disconnected
         if contact is None:
-            contact = self.table.add(address)
+            # Without an address it could be named to nobody.
+            contact = self.table.add(address) if address.addresses else None
             if contact is None:
                 return
             self._introduce(contact)

@@ -15,7 +15,7 @@ INTERVAL = 600.0
 """Seconds between rounds, as in Go."""
 
 SETTLE = 10.0
-"""Seconds after a newcomer at which the neighbourhood is looked at again, at the earliest."""
+"""Seconds after a newcomer at which the neighbourhood is looked at again."""
 
 DRY_WALKS = 3
 """Walks in a row that find nobody new, which end the sweep at the start."""
@@ -36,6 +36,7 @@ class Refresher:
         self._random = random
         self._walking = False
         self._next_round = now
+        self._next_look = float("inf")
         self._alone = True
         peers.on_joined(self._on_joined)
 
@@ -44,17 +45,21 @@ class Refresher:
         if not len(self._peers.table):
             self._alone = True
         elif now >= self._next_round:
+            self._next_round = now + INTERVAL * self._random.uniform(0.9, 1.1)
             self._begin(self._round(), now)
+        elif now >= self._next_look:
+            self._begin(iter([self._peers.local]), now)
 
     def _on_joined(self, contact: Contact, now: float) -> None:
         if self._alone:
             self._alone = False
+            self._next_round = now + INTERVAL * self._random.uniform(0.9, 1.1)
             self._begin(self._sweep(), now)
         else:
-            self._next_round = min(self._next_round, now + SETTLE)
+            self._next_look = min(self._next_look, now + SETTLE)
 
     def _begin(self, targets: Iterator[bytes], now: float) -> None:
-        self._next_round = now + INTERVAL * self._random.uniform(0.9, 1.1)
+        self._next_look = float("inf")
         if not self._walking:
             self._walking = True
             self._walk(targets, now)

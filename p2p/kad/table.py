@@ -130,8 +130,13 @@ class Table:
 
         Looks among the nearest twice `count`: fewer come back where most of those are down.
         """
-        near = (self._by_place[other] for other in nearest(self._places, place, 2 * count))
-        return [contact for contact in near if contact.usable][:count]
+        contacts = self._nearest(place, count)
+        if all(contact.usable for contact in contacts):
+            return contacts
+        return [contact for contact in self._nearest(place, 2 * count) if contact.usable][:count]
+
+    def _nearest(self, place: int, count: int) -> list[Contact]:
+        return [self._by_place[other] for other in nearest(self._places, place, count)]
 
     def _in_bucket(self, bucket: int) -> list[Contact]:
         return [

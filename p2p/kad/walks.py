@@ -43,7 +43,8 @@ class Walks:
 
     def towards(self, target: bytes, done: Done, now: float) -> None:
         """Walks to the peers nearest to a peer id, key or any other bytes."""
-        self._start(self._outbox.number(), target, find_node(target), done, None, now)
+        number = self._outbox.number()
+        self._start(_Walk(number, self._lookup(target), find_node(target), done), now)
 
     def providers(self, number: int, key: Key, named: Named, done: Done, now: float) -> None:
         """Walks to the peers nearest to `key`, asking each for its providers.
@@ -55,7 +56,7 @@ class Walks:
             done: Takes the end, which may come at once where nobody is there to be asked.
             now: The time.
         """
-        self._start(number, key, get_providers(key), done, named, now)
+        self._start(_Walk(number, self._lookup(key), get_providers(key), done, named), now)
 
     def stop(self, number: int) -> None:
         """Ends a walk without a word; its requests run out by themselves."""
@@ -74,20 +75,13 @@ class Walks:
         """When to call `tick`."""
         return min((walk.lookup.deadline for walk in self._walks.values()), default=float("inf"))
 
-    def _start(
-        self,
-        number: int,
-        target: bytes,
-        message: bytes,
-        done: Done,
-        named: Named | None,
-        now: float,
-    ) -> None:
-        self.started += 1
+    def _lookup(self, target: bytes) -> Lookup:
         place = place_of(target)
-        seeds = (contact.address for contact in self._peers.table.closest(place))
-        walk = _Walk(number, Lookup(place, seeds), message, done, named)
-        self._walks[number] = walk
+        return Lookup(place, (contact.address for contact in self._peers.table.closest(place)))
+
+    def _start(self, walk: _Walk, now: float) -> None:
+        self.started += 1
+        self._walks[walk.number] = walk
         self._advance(walk, now)
 
     def _advance(self, walk: _Walk, now: float) -> None:
