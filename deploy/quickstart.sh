@@ -3,7 +3,11 @@
 # store, plain HTTP, for this machine only. Further flags go to `spegla agent`. Ctrl-C ends it.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd -P)
-(cd "$top" && . deploy/setup.sh && make_venv)
+(
+    cd "$top"
+    . deploy/setup.sh
+    make_venv run
+)
 
 port=${SPEGLA_REGISTRY_PORT:-6443}
 previous=
