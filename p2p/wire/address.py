@@ -12,6 +12,10 @@ from p2p.port import PeerId
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _IP4, _TCP, _IP6 = 0x04, 0x06, 0x29
+_IP_CLASSES: dict[str, type[IPAddress]] = {
+    "ip4": ipaddress.IPv4Address,
+    "ip6": ipaddress.IPv6Address,
+}
 _PEER_ID_LENGTHS = range(34, 43)
 
 
@@ -78,14 +82,11 @@ def parse_multiaddr(text: str) -> ParsedMultiaddr:
     """
     parts = text.strip().strip("/").split("/")
     values = dict(zip(parts[::2], parts[1::2], strict=False))
-    known = {"ip4", "ip6", "tcp", "p2p"}
+    known = {parts[0], "tcp", "p2p"}
     if len(parts) % 2 or len(values) * 2 != len(parts) or not values.keys() <= known:
         raise ValueError(_expected(text))
     try:
-        if "ip4" in values and "ip6" not in values:
-            ip: IPAddress = ipaddress.IPv4Address(values["ip4"])
-        else:
-            ip = ipaddress.IPv6Address(values["ip6"])
+        ip = _IP_CLASSES[parts[0]](values[parts[0]])
         port = int(values["tcp"]) if "tcp" in values else None
     except (KeyError, ValueError) as error:
         raise ValueError(_expected(text)) from error

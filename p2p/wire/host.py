@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -31,7 +30,7 @@ from p2p.wire.interfaces import announced_ips, read_interfaces
 from p2p.wire.line import Exchange, Line
 from p2p.wire.listener import open_listeners
 from p2p.wire.services import Services
-from p2p.wire.socket import WireSocket
+from p2p.wire.socket import WireSocket, connect
 from p2p.wire.upgrade import HandshakeFailed, Upgraded, Upgrader
 
 if TYPE_CHECKING:
@@ -270,9 +269,7 @@ class Host:
         deadline = trio.current_time() + DIAL_SECONDS
         try:
             with trio.fail_at(deadline):
-                stream = await trio.open_tcp_stream(
-                    str(endpoint.ip), endpoint.port, happy_eyeballs_delay=math.inf
-                )
+                stream = await connect(endpoint)
         except trio.TooSlowError:
             raise PeerUnreachable(f"no connection within {DIAL_SECONDS:g} s") from None
         except OSError as error:
@@ -337,8 +334,8 @@ class Host:
         connection = Connection(upgraded, self._services.serve)
         connections = self._connections.setdefault(upgraded.peer, [])
         connections.append(connection)
-        if len(connections) > _MAX_CONNECTIONS_PER_PEER:
-            connections[0].close()
+        for surplus in [c for c in connections if c.is_open][:-_MAX_CONNECTIONS_PER_PEER]:
+            surplus.close()
         return connection
 
     async def _run(self, connection: Connection) -> None:

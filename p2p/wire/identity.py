@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,11 +85,12 @@ def _create(path: Path) -> bytes:
     """Writes beside and links into place, so that of two starting nodes one key wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pem = new_key_pem()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
+    temporary = Path(name)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(pem)
+            file.flush()
             os.fsync(descriptor)
         try:
             os.link(temporary, path)

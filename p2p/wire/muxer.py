@@ -73,6 +73,10 @@ def new_muxer(secured: ISecureConn, peer: ID, socket: WireSocket, *, is_initiato
 async def close_muxer(muxer: Yamux, socket: WireSocket) -> None:
     """Says goodbye and closes, in half a second at most whatever the peer does."""
 
+    async def say_goodbye() -> None:
+        with contextlib.suppress(Exception):
+            await muxer.close()
+
     async def abort_late() -> None:
         # A deadline would not do: `_write_frame` is shielded, only a closed socket ends it.
         await trio.sleep(_CLOSE_SECONDS)
@@ -80,8 +84,9 @@ async def close_muxer(muxer: Yamux, socket: WireSocket) -> None:
 
     with trio.CancelScope(shield=True):
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(say_goodbye)
             nursery.start_soon(abort_late)
-            with contextlib.suppress(Exception):
-                await muxer.close()
-            socket.abort()
+            # Not the end of `close`, which goes on to sleep for a tenth of a second.
+            await muxer.event_closed.wait()
             nursery.cancel_scope.cancel()
+    socket.abort()

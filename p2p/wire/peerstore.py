@@ -100,7 +100,10 @@ class PeerStore:
 def _parse(data: bytes) -> list[tuple[float, PeerAddress]]:
     if len(data) > _MAX_FILE_BYTES:
         raise ValueError(f"larger than {_MAX_FILE_BYTES} bytes")
-    document = json.loads(data)
+    try:
+        document = json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
     if not isinstance(document, dict) or document.get("version") != 1:
         raise ValueError("not a peer store of version 1")
     try:

@@ -13,7 +13,7 @@ from libp2p.io.exceptions import ConnectionClosedError
 from p2p.wire.xsalsa20 import NONCE_BYTES, StreamCipher, xsalsa20
 
 if TYPE_CHECKING:
-    from p2p.wire.address import IPAddress
+    from p2p.wire.address import Endpoint, IPAddress
 
 _CHUNK = 64 * 1024
 _KEEPALIVE = (
@@ -24,6 +24,22 @@ _KEEPALIVE = (
     (socket.TCP_USER_TIMEOUT, 20_000),
     (socket.TCP_NODELAY, 1),
 )
+
+
+async def connect(endpoint: Endpoint) -> trio.SocketStream:
+    """Opens a TCP connection.
+
+    Raises:
+        OSError: Refused, unreachable, or whatever the kernel says.
+    """
+    family = trio.socket.AF_INET if endpoint.ip.version == 4 else trio.socket.AF_INET6
+    sock = trio.socket.socket(family, trio.socket.SOCK_STREAM)
+    try:
+        await sock.connect((str(endpoint.ip), endpoint.port))
+        return trio.SocketStream(sock)
+    except BaseException:
+        sock.close()
+        raise
 
 
 class WireSocket:

@@ -89,7 +89,11 @@ async def ask(source: Source, tls: TlsFiles) -> list[ParsedMultiaddr]:
         return await _resolve(source.name)
     found: list[list[ParsedMultiaddr]] = []
     with trio.move_on_after(FETCH_SECONDS):
-        found.append(await trio.to_thread.run_sync(_fetch, source.url, tls, abandon_on_cancel=True))
+        found.append(
+            await trio.to_thread.run_sync(  # type: ignore[call-arg]  # trio-typing's stubs are old
+                _fetch, source.url, tls, abandon_on_cancel=True
+            )
+        )
     if not found:
         raise SourceFailed(f"no answer within {FETCH_SECONDS:g} s")
     return found[0]
