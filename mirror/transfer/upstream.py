@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -18,6 +17,7 @@ from mirror.oci.digest import Digest, InvalidDigest
 from mirror.oci.manifest import media_type_of
 from mirror.oci.media import MANIFEST_TYPES, MAX_MANIFEST_BYTES
 from mirror.transfer.blob_download import BlobDownload
+from mirror.transfer.memory import Manifest
 from mirror.transfer.registry_client import RegistryClient, content_url, first_of
 from mirror.transfer.upstream_error import UpstreamError, shown
 from mirror.transfer.upstream_http import Bounds, UpstreamHttp
@@ -33,15 +33,6 @@ class Endpoints(Protocol):
     def endpoints(self, registry: str) -> tuple[Endpoint, ...]:
         """Where images of a registry can be fetched, in the order to ask."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A manifest or index as it was received and verified."""
-
-    data: bytes
-    media_type: str
-    digest: Digest
 
 
 class Upstream:
@@ -150,7 +141,7 @@ class Upstream:
             if stated is None:
                 raise UpstreamError(f"{shown(url)}: {media_type[:100]!r} is no manifest")
             media_type = stated
-        return Manifest(data, media_type, digest)
+        return Manifest(digest=digest, media_type=media_type, data=data)
 
 
 def _stated_digest(response: aiohttp.ClientResponse) -> Digest | None:

@@ -33,7 +33,7 @@ def test_nonsense_is_no_index(data: bytes) -> None:
 
 
 def test_malformed_entries_are_passed_over() -> None:
-    entries = [
+    entries: list[object] = [
         None, [], {"annotations": 3}, {"annotations": {REF_NAME: 3}},
         {"annotations": {REF_NAME: NAME}, "digest": "sha256:../../etc/passwd"},
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from mirror.config.endpoint import Auth, Endpoint, Rewrite, Tls
 from mirror.oci.digest import Digest
 from mirror.oci.media import OCI_MANIFEST
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class FakeRegistry:
     """Where it listens, and what it was asked so far."""
 
     url: str
-    requests: list[web.Request] = field(default_factory=list)
+    requests: list[web.BaseRequest] = field(default_factory=list)
 
     @property
     def asked(self) -> list[str]:
@@ -49,7 +49,7 @@ async def serve(
     """Answers every request with `handler`, on a free port of this machine."""
     registry = FakeRegistry("")
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
         registry.requests.append(request)
         return await handler(request)
 
@@ -81,13 +81,13 @@ def holding(*pieces: bytes) -> Handler:
     """Serves each piece by its digest, and the first under every tag; with Range."""
     held = {Digest.of(piece): piece for piece in pieces}
 
-    async def handler(request: web.Request) -> web.StreamResponse:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
         wanted = request.path.rpartition("/")[2]
         manifest = "/manifests/" in request.path
         piece = held.get(Digest(wanted), None if ":" in wanted else pieces[0])
         if piece is None:
             return web.Response(status=404)
-        headers = {"Docker-Content-Digest": Digest.of(piece)}
+        headers: dict[str, str] = {"Docker-Content-Digest": Digest.of(piece)}
         if manifest:
             headers["Content-Type"] = OCI_MANIFEST
         return part_of(piece, request, headers)
@@ -96,7 +96,7 @@ def holding(*pieces: bytes) -> Handler:
 
 
 def part_of(
-    piece: bytes, request: web.Request, headers: dict[str, str] | None = None
+    piece: bytes, request: web.BaseRequest, headers: dict[str, str] | None = None
 ) -> web.Response:
     start = request.http_range.start or 0
     if start == 0:
@@ -106,7 +106,7 @@ def part_of(
 
 
 async def cut_after(
-    piece: bytes, count: int, request: web.Request, *, hang: bool = False
+    piece: bytes, count: int, request: web.BaseRequest, *, hang: bool = False
 ) -> web.StreamResponse:
     """Announces the rest of `piece`, sends `count` bytes of it, and closes or hangs."""
     start = request.http_range.start or 0

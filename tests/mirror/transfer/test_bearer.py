@@ -45,12 +45,12 @@ def numbered(service: Service) -> web.Response:
 
 @asynccontextmanager
 async def token_service(answer: Answer = numbered) -> AsyncIterator[Service]:
-    async def give(request: web.Request) -> web.StreamResponse:
+    async def give(request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "POST":
             service.posted.append({k: str(v) for k, v in (await request.post()).items()})
         return answer(service)
 
-    async def registry(request: web.Request) -> web.StreamResponse:
+    async def registry(request: web.BaseRequest) -> web.StreamResponse:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if token in service.valid:
             return await holding(SAMPLE.manifest)(request)
@@ -204,7 +204,7 @@ async def test_nonsense_validity_is_the_specifications_default_or_a_day(seconds:
      'Bearer realm="http://["', 'Bearer realm="http://x:99999"', "\x7f" * 30, "Bearer realm=/x"],
 )  # fmt: skip
 async def test_garbage_challenges_are_upstream_errors(challenge: str) -> None:
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.BaseRequest) -> web.Response:
         del request
         return web.Response(status=401, headers={"WWW-Authenticate": challenge})
 
@@ -216,7 +216,7 @@ async def test_garbage_challenges_are_upstream_errors(challenge: str) -> None:
 
 
 async def test_basic_is_sent_when_asked_for_and_then_at_once() -> None:
-    async def handler(request: web.Request) -> web.StreamResponse:
+    async def handler(request: web.BaseRequest) -> web.StreamResponse:
         if request.headers.get("Authorization") == BASIC:
             return await holding(SAMPLE.manifest)(request)
         return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
@@ -236,7 +236,7 @@ async def test_basic_is_sent_when_asked_for_and_then_at_once() -> None:
 async def test_basic_refused_names_the_remedy_and_no_secret(
     auth: Auth | None, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.BaseRequest) -> web.Response:
         del request
         return web.Response(status=401, headers={"WWW-Authenticate": "Basic"})
 

@@ -79,7 +79,7 @@ class Gate:
         self.opened = asyncio.Event()
         self._blob = blob
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
         response.content_length = len(self._blob)
         await response.prepare(request)
@@ -148,7 +148,7 @@ async def test_leaving_the_context_ends_downloads(store: LayoutStore, tmp_path: 
 
 
 async def test_failures_before_the_first_byte_reach_all_callers(store: LayoutStore) -> None:
-    async def missing(request: web.Request) -> web.Response:
+    async def missing(request: web.BaseRequest) -> web.Response:
         await asyncio.sleep(0.05)
         return web.Response(status=404 if "blobs" in request.path else 500)
 
@@ -170,14 +170,14 @@ async def test_failures_in_mid_body_keep_nothing_and_the_next_call_starts_anew(
 ) -> None:
     handler: Handler
 
-    async def broken(request: web.Request) -> web.StreamResponse:
+    async def broken(request: web.BaseRequest) -> web.StreamResponse:
         if fault == "cut":
             return await cut_after(BLOB, 100_000, request)
         return web.Response(body=BLOB[:-1] + b"?")
 
     handler = broken
 
-    async def current(request: web.Request) -> web.StreamResponse:
+    async def current(request: web.BaseRequest) -> web.StreamResponse:
         return await handler(request)
 
     async with serve(current) as registry, pulling(store, registry.endpoint()) as pull:
@@ -204,7 +204,7 @@ async def test_full_disk_is_told_and_leaves_nothing(store: LayoutStore, tmp_path
 
 
 async def test_blob_that_will_not_fit_fails_before_the_first_byte(store: LayoutStore) -> None:
-    async def huge(request: web.Request) -> web.StreamResponse:
+    async def huge(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
         response.content_length = 1 << 60
         await response.prepare(request)

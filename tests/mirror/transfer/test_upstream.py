@@ -26,7 +26,7 @@ SAMPLE = make_sample(1000)
 BLOB = random.Random(2).randbytes(700_000)
 DIGEST = Digest.of(BLOB)
 QUICK = Bounds(attempts=3, backoff=0.01, retry_after=1.0)
-IMPATIENT = Bounds(connect=5.0, first_byte=0.2, stall=0.2, attempts=2, backoff=0.01)
+IMPATIENT = Bounds(connect=5.0, first_byte=0.5, stall=0.5, attempts=4, backoff=0.01)
 
 
 def upstream(*endpoints: Endpoint, bounds: Bounds = QUICK) -> Upstream:
@@ -41,8 +41,8 @@ async def download(client: Upstream, digest: Digest = DIGEST, offset: int = 0) -
         return b"".join([chunk async for chunk in chunks])
 
 
-def always(status: int, **headers: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def handler(request: web.Request) -> web.Response:
+def always(status: int, **headers: str) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
+    async def handler(request: web.BaseRequest) -> web.Response:
         del request
         return web.Response(
             status=status, headers={k.replace("_", "-"): v for k, v in headers.items()}
@@ -51,7 +51,7 @@ def always(status: int, **headers: str) -> Callable[[web.Request], Awaitable[web
     return handler
 
 
-async def hang(request: web.Request) -> web.Response:
+async def hang(request: web.BaseRequest) -> web.Response:
     del request
     await asyncio.sleep(60)
     return web.Response()
@@ -68,7 +68,7 @@ class TestResolve:
 
     @pytest.mark.parametrize("digest", ["", "sha256:nonsense", "md5:1234"])
     async def test_get_where_head_does_not_tell_the_digest(self, digest: str) -> None:
-        async def handler(request: web.Request) -> web.Response:
+        async def handler(request: web.BaseRequest) -> web.Response:
             headers = {"Docker-Content-Digest": digest} if digest else {}
             return web.Response(body=SAMPLE.manifest, headers=headers, content_type=OCI_MANIFEST)
 
@@ -77,7 +77,7 @@ class TestResolve:
             assert [request.method for request in registry.requests] == ["HEAD", "GET"]
 
     async def test_get_where_head_is_not_allowed(self) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             if request.method == "HEAD":
                 return web.Response(status=405)
             return await holding(SAMPLE.manifest)(request)
@@ -86,7 +86,7 @@ class TestResolve:
             assert (await client.resolve("docker.io", "x", "1")).digest == SAMPLE.digest
 
     async def test_body_that_is_not_what_the_header_says_is_refused(self) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             if request.method == "HEAD":
                 return web.Response(status=405)
             return web.Response(
@@ -99,7 +99,7 @@ class TestResolve:
                 await client.resolve("docker.io", "x", "1")
 
     async def test_type_is_taken_from_the_manifest_where_the_header_lies(self) -> None:
-        async def handler(request: web.Request) -> web.Response:
+        async def handler(request: web.BaseRequest) -> web.Response:
             del request
             return web.Response(body=SAMPLE.manifest, content_type="text/plain")
 
@@ -107,7 +107,7 @@ class TestResolve:
             assert (await client.resolve("docker.io", "x", "1")).media_type == OCI_MANIFEST
 
     async def test_web_page_is_no_manifest(self) -> None:
-        async def handler(request: web.Request) -> web.Response:
+        async def handler(request: web.BaseRequest) -> web.Response:
             del request
             return web.Response(text="<html>log in", content_type="text/html")
 
@@ -120,7 +120,7 @@ class TestManifest:
     async def test_by_digest_is_verified(self) -> None:
         forged = make_sample(1000, seed=9).manifest
 
-        async def handler(request: web.Request) -> web.Response:
+        async def handler(request: web.BaseRequest) -> web.Response:
             del request
             return web.Response(body=forged, content_type=OCI_MANIFEST)
 
@@ -137,7 +137,7 @@ class TestManifest:
 
     @pytest.mark.parametrize("chunked", [False, True])
     async def test_oversize_is_refused(self, chunked: bool) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             response = web.StreamResponse(headers={"Content-Type": OCI_MANIFEST})
             if not chunked:
                 response.content_length = MAX_MANIFEST_BYTES * 3
@@ -151,7 +151,7 @@ class TestManifest:
                 await client.manifest("docker.io", "x", "1")
 
     async def test_truncated_is_refused(self) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             return await cut_after(SAMPLE.manifest, 100, request)
 
         async with serve(handler) as registry, upstream(registry.endpoint()) as client:
@@ -159,7 +159,7 @@ class TestManifest:
                 await client.manifest("docker.io", "x", SAMPLE.digest)
 
     async def test_trickle_is_bounded_as_a_whole(self) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             response = web.StreamResponse(headers={"Content-Type": OCI_MANIFEST})
             await response.prepare(request)
             while True:
@@ -229,7 +229,7 @@ class TestBusy:
     async def test_429_is_waited_for(self) -> None:
         answers = iter([429, 429])
 
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             status = next(answers, None)
             if status is not None:
                 return web.Response(status=status, headers={"Retry-After": "0"})
@@ -276,7 +276,7 @@ class TestBlob:
 
     @pytest.mark.parametrize("ranges", [True, False])
     async def test_cut_is_resumed(self, ranges: bool) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             if len(registry.requests) < 3:
                 return await cut_after(BLOB, 200_000, request)
             return part_of(BLOB, request) if ranges else web.Response(body=BLOB)
@@ -288,7 +288,7 @@ class TestBlob:
             ]  # fmt: skip
 
     async def test_body_without_length_is_read_to_its_end(self) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             response = web.StreamResponse()
             await response.prepare(request)
             await response.write(BLOB)
@@ -303,7 +303,7 @@ class TestBlob:
             assert b"".join([chunk async for chunk in blob.chunks()]) == BLOB
 
     async def test_cuts_without_progress_are_bounded(self) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             return await cut_after(BLOB, 10, request)
 
         async with serve(handler) as registry, upstream(registry.endpoint()) as client:
@@ -312,7 +312,7 @@ class TestBlob:
             assert len(registry.requests) == QUICK.attempts
 
     async def test_other_endpoint_finishes_what_one_began(self) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             return await cut_after(BLOB, 1000, request)
 
         async with (
@@ -324,7 +324,7 @@ class TestBlob:
             assert good.requests[0].headers["Range"] == "bytes=2000-"
 
     async def test_blob_deleted_in_mid_body_is_not_here(self) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             if len(registry.requests) > 1:
                 return web.Response(status=404)
             return await cut_after(BLOB, 1000, request)
@@ -334,7 +334,7 @@ class TestBlob:
                 await download(client)
 
     async def test_size_that_changes_is_refused(self) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             if len(registry.requests) > 1:
                 return part_of(BLOB + b"more", request)
             return await cut_after(BLOB, 1000, request)
@@ -344,7 +344,7 @@ class TestBlob:
                 await download(client)
 
     async def test_hang_in_mid_body_is_resumed(self) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             if len(registry.requests) == 1:
                 return await cut_after(BLOB, 300_000, request, hang=True)
             return part_of(BLOB, request)
@@ -390,7 +390,7 @@ class TestRedirect:
     async def test_to_another_host_without_credentials(self) -> None:
         async with serve(holding(BLOB)) as storage:
 
-            async def handler(request: web.Request) -> web.StreamResponse:
+            async def handler(request: web.BaseRequest) -> web.StreamResponse:
                 if "Authorization" not in request.headers:
                     return web.Response(status=401, headers={"WWW-Authenticate": "Basic"})
                 location = f"{storage.url}{request.path}?Signature=s3cret"
@@ -407,7 +407,7 @@ class TestRedirect:
                 assert registry.authorizations[1] is not None
 
     async def test_on_the_same_host_keeps_credentials(self) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             if "Authorization" not in request.headers:
                 return web.Response(status=401, headers={"WWW-Authenticate": "Basic"})
             if request.path.startswith("/v2"):
@@ -436,7 +436,7 @@ class TestRedirect:
         assert "s3cret" not in "".join(traceback.format_exception(failed.value))
 
     async def test_endless_is_bounded(self) -> None:
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             return web.Response(status=307, headers={"Location": request.path + "x"})
 
         async with serve(handler) as registry, upstream(registry.endpoint()) as client:

@@ -68,7 +68,7 @@ async def test_client_certificate_stays_with_its_host(authority: Authority) -> N
     tls = Tls(authority.ca, authority.cert, authority.key)
     async with serve(holding(SAMPLE.manifest), authority.server()) as storage:
 
-        async def handler(request: web.Request) -> web.StreamResponse:
+        async def handler(request: web.BaseRequest) -> web.StreamResponse:
             return web.Response(status=307, headers={"Location": storage.url + request.path})
 
         async with (
