@@ -123,9 +123,25 @@ class Metrics:
         """Exposes a number that is read when the metrics are."""
         Gauge(name, text, registry=self.registry).set_function(read)
 
+    def counters(self) -> dict[str, float]:
+        """Requests, bytes and failures so far, for people: `name{label}` to number."""
+        shown = (self.mirror_requests, self.bytes, self.failovers, self.verification_failures)
+        families = (family for counter in shown for family in counter.collect())
+        return {
+            _readable(sample.name, sample.labels): sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name.endswith("_total")
+        }
+
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""
         return generate_latest(self.registry)
 
     def _by_registry(self, name: str, what: str) -> Gauge:
         return Gauge(name, f"{what} advertised to peers.", ["registry"], registry=self.registry)
+
+
+def _readable(name: str, labels: dict[str, str]) -> str:
+    shown = ",".join(f"{label}={value}" for label, value in labels.items())
+    return name.removesuffix("_total") + (f"{{{shown}}}" if shown else "")

@@ -75,7 +75,7 @@ class BlobDownload:
         await self._exchange.aclose()
         self._exchange = AsyncExitStack()
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
+    async def chunks(self) -> AsyncGenerator[memoryview]:
         """The bytes from the start to the end, re-opened by Range at each cut.
 
         Chunks have at least `upstream_http.MIN_CHUNK` bytes, except before a cut or the end.
@@ -123,7 +123,7 @@ class BlobDownload:
         self._response, self._skip = response, skip
         self.total = total if self.total is None else self.total
 
-    async def _body(self) -> AsyncGenerator[bytes, None]:
+    async def _body(self) -> AsyncGenerator[memoryview]:
         if self._response is None:
             raise RuntimeError(f"{self!r} is not open")
         async with aclosing(self._http.chunks(self._response)) as chunks:

@@ -95,11 +95,12 @@ class PlainChannel:
 class TlsChannel:
     """TLS over TCP, with the records decrypted where `fill` runs."""
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, address: str) -> None:
+        """Wraps a connected socket; the peer's certificate must be valid for `address`."""
         self._sock = sock
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=address)
         self._ciphertext: memoryview | None = None
         self._low_water = _LowWater(sock)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from mirror.transfer.peers import Fault, PeerBook
 from mirror.transfer.response import MalformedResponse, ResponseHead
 from mirror.transfer.verify import Verifier
 from mirror.transfer.wanted import Wanted
+
+log = logging.getLogger("spegla.transfer")
 
 MIRRORED_HEADER = "X-Spegel-Mirrored"
 """Set on every request between nodes: answer from what you hold, never ask others in turn."""
@@ -98,8 +101,15 @@ class PeerClient:
             fault, cause = Fault.BROKEN, str(error)
         else:
             fault, cause = Fault.UNREACHABLE, str(error) or type(error).__name__
+        return self.book_fault(address, fault, cause)
+
+    def book_fault(self, address: str, fault: Fault, cause: str) -> PeerFault:
+        """Books a fault and tells the log of a peer's first; returns the error to raise."""
         self.book.failed(address, fault, self.clock())
-        return PeerFault(address, fault, cause)
+        error = PeerFault(address, fault, cause)
+        if self.book.get(address).faults == 1:
+            log.warning("%s; it is not asked for a while", error)
+        return error
 
     def close(self) -> None:
         """Closes all idle connections."""
@@ -245,8 +255,7 @@ class Response:
 
     def fail(self, fault: Fault, cause: str) -> PeerFault:
         """Books what is wrong with the answer, as the error to raise."""
-        self._client.book.failed(self.address, fault, self._client.clock())
-        return PeerFault(self.address, fault, cause)
+        return self._client.book_fault(self.address, fault, cause)
 
     def close(self) -> None:
         """Gives the connection back, or ends it when the body was not read to its end."""

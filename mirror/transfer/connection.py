@@ -56,7 +56,7 @@ class Connection:
                 await asyncio.get_running_loop().sock_connect(sock, (address, port))
                 if tls is None:
                     return cls(PlainChannel(sock), executor)
-                channel = TlsChannel(sock, tls)
+                channel = TlsChannel(sock, tls, address)
                 await channel.handshake(limits.connect)
                 return cls(channel, executor)
         except BaseException:

@@ -14,6 +14,11 @@ from mirror.transfer.wanted import Kind, Wanted
 class Elsewhere(Protocol):
     """Where content comes from that this node lacks."""
 
+    @property
+    def tags_first(self) -> bool:
+        """Whether tags are asked here before the store, which may hold what they meant once."""
+        ...
+
     async def describe(self, wanted: Wanted) -> Description:
         """What it is.
 
@@ -34,6 +39,8 @@ class Elsewhere(Protocol):
 
 class Peers:
     """Elsewhere, when containerd keeps the content: only peers, nothing is stored here."""
+
+    tags_first = False
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -54,7 +54,7 @@ class MemoryBody:
 class StreamBody(Protocol):
     """Bytes that are still coming: just the span that was asked for."""
 
-    def chunks(self) -> AsyncIterator[memoryview]:
+    def chunks(self) -> AsyncGenerator[memoryview]:
         """All bytes in order; a chunk is valid until the next one is asked for.
 
         Raises:

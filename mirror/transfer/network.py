@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from p2p.node import Provider
+from p2p.provider import Provider
 
 
 class Network(Protocol):

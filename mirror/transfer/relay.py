@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 
 from mirror.errors import NotHere
 from mirror.metrics import Metrics
@@ -45,6 +45,7 @@ class Relay:
         self._digest = digest
         self._position = span.start
         self._stop = span.stop
+        self._length = span.length
         self._verifier = Verifier(digest) if whole else None
         self._response = response
         self._find = find
@@ -52,7 +53,12 @@ class Relay:
         self._metrics = metrics
         self._sources = [response]
 
-    async def chunks(self) -> AsyncIterator[memoryview]:
+    @property
+    def total(self) -> int:
+        """Bytes it sends in all."""
+        return self._length
+
+    async def chunks(self) -> AsyncGenerator[memoryview]:
         """All bytes in order. A chunk is valid until the next one is asked for.
 
         One chunk is read ahead while the consumer sends the last.

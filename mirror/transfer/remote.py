@@ -77,8 +77,8 @@ class Remote:
         return await self._large(wanted, response, span)
 
     @asynccontextmanager
-    async def download(self, wanted: Wanted) -> AsyncIterator[tuple[int, Relay]]:
-        """A whole blob's size and bytes, for who stores and checks them himself.
+    async def download(self, wanted: Wanted) -> AsyncIterator[Relay]:
+        """A whole blob's bytes, for who stores them.
 
         Raises:
             NotHere: No peer holds it.
@@ -86,7 +86,7 @@ class Remote:
         response = await self._find(wanted)
         relay = self._relay(wanted, response, Span(0, response.size))
         try:
-            yield response.size, relay
+            yield relay
         finally:
             relay.close()
 

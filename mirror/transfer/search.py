@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterable
 
-from p2p.node import Provider
+from p2p.provider import Provider
 
 from mirror.errors import NotHere
 from mirror.oci.ranges import Span

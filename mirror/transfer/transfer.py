@@ -63,10 +63,12 @@ class Transfer:
         Raises:
             NotHere: It is nowhere.
         """
-        try:
-            return self.held(wanted)
-        except NotHere:
-            return await self._elsewhere.describe(wanted)
+        if not self._elsewhere_first(wanted):
+            try:
+                return self.held(wanted)
+            except NotHere:
+                pass
+        return await self._elsewhere.describe(wanted)
 
     async def open(self, wanted: Wanted, asked: RangeRequest | None) -> Found:
         """Its bytes, from here or elsewhere; the caller releases them.
@@ -75,7 +77,12 @@ class Transfer:
             NotHere: It is nowhere.
             RangeNotSatisfiable: The range lies outside of it.
         """
-        try:
-            return self.open_held(wanted, asked)
-        except NotHere:
-            return await self._elsewhere.open(wanted, asked)
+        if not self._elsewhere_first(wanted):
+            try:
+                return self.open_held(wanted, asked)
+            except NotHere:
+                pass
+        return await self._elsewhere.open(wanted, asked)
+
+    def _elsewhere_first(self, wanted: Wanted) -> bool:
+        return wanted.tag is not None and self._elsewhere.tags_first

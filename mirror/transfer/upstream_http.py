@@ -128,7 +128,7 @@ class UpstreamHttp:
             ) from error
         return bytes(parts)
 
-    async def chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    async def chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[memoryview]:
         """The body in chunks of at least `MIN_CHUNK` bytes, the last excepted.
 
         Raises:
@@ -149,12 +149,15 @@ class UpstreamHttp:
             else:
                 if not data:
                     break
+                if not waiting and len(data) >= MIN_CHUNK:
+                    yield memoryview(data)
+                    continue
                 waiting += data
                 if len(waiting) >= MIN_CHUNK:
-                    yield bytes(waiting)
-                    waiting.clear()
+                    yield memoryview(waiting)
+                    waiting = bytearray()
         if waiting:
-            yield bytes(waiting)
+            yield memoryview(waiting)
         if problem is not None:
             raise problem
 

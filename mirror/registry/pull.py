@@ -1,0 +1,197 @@
+"""The pull API: GET and HEAD of manifests and blobs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+
+from aiohttp import web
+
+from mirror.errors import NotHere
+from mirror.metrics import Metrics
+from mirror.oci import media
+from mirror.oci.digest import Digest
+from mirror.oci.errors import (
+    BlobUnknown,
+    ManifestUnknown,
+    NameUnknown,
+    Unsupported,
+)
+from mirror.oci.ranges import RangeRequest, parse_range
+from mirror.registry.policy import Policy
+from mirror.registry.route import parse_target
+from mirror.registry.sender import ChunkSender, ClientGone, send_file
+from mirror.transfer.client import MIRRORED_HEADER
+from mirror.transfer.found import Description, FileBody, Found, MemoryBody
+from mirror.transfer.relay import BrokenOff
+from mirror.transfer.transfer import Transfer
+from mirror.transfer.wanted import Kind, Wanted
+
+log = logging.getLogger("spegla.registry")
+
+_SMALL = 64 * 1024
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
+
+
+class PullApi:
+    """Answers pull requests of this node's containerd and of peers.
+
+    Peers mark theirs with `X-Spegel-Mirrored` and are answered from the store only, so that no
+    request ever wanders; others are mirrored.
+    """
+
+    def __init__(
+        self,
+        transfer: Transfer,
+        policy: Policy,
+        metrics: Metrics,
+        expect: Callable[[Digest, str], None],
+    ) -> None:
+        """Answers from `transfer` by the rules of `policy`.
+
+        Args:
+            transfer: Finds content.
+            policy: What is given out.
+            metrics: Counts.
+            expect: Told which registry this node's own containerd pulls a digest from, so that
+                the blob can be shared at its commit, before containerd has labelled it.
+        """
+        self._transfer = transfer
+        self._policy = policy
+        self._metrics = metrics
+        self._expect = expect
+
+    async def version(self, request: web.Request) -> web.StreamResponse:
+        """`/v2/`: this is a registry."""
+        _check_method(request)
+        return web.json_response({}, headers={"Docker-Distribution-Api-Version": "registry/2.0"})
+
+    async def pull(self, request: web.Request) -> web.StreamResponse:
+        """`/v2/<repository>/(manifests|blobs)/<reference>`."""
+        _check_method(request)
+        wanted = parse_target(
+            request.path, request.query.get("ns") or self._policy.default_registry
+        )
+        mirrored = MIRRORED_HEADER in request.headers
+        if not self._policy.covers(wanted.registry):
+            raise NameUnknown(f"registry {wanted.registry!r} is not mirrored here")
+        if wanted.tag == "latest" and not self._policy.latest:
+            raise ManifestUnknown(f"{wanted.name}: latest is left to the upstream")
+        if not mirrored and wanted.digest is not None and request.remote in _LOOPBACK:
+            # From loopback only: nobody else may say what content of this node belongs to.
+            self._expect(wanted.digest, wanted.registry)
+        try:
+            response = await self._answer(request, wanted, local_only=mirrored)
+        except NotHere as error:
+            if not mirrored:
+                self._metrics.mirrored(wanted.registry, hit=False)
+            unknown = BlobUnknown if wanted.kind is Kind.BLOB else ManifestUnknown
+            raise unknown(str(error)) from error
+        if not mirrored:
+            self._metrics.mirrored(wanted.registry, hit=True)
+        return response
+
+    async def _answer(
+        self, request: web.Request, wanted: Wanted, *, local_only: bool
+    ) -> web.StreamResponse:
+        if request.method == "HEAD":
+            if local_only:
+                return _head(request, self._transfer.held(wanted))
+            return _head(request, await self._transfer.describe(wanted))
+        asked = _asked_range(request, wanted)
+        if local_only:
+            found = self._transfer.open_held(wanted, asked)
+        else:
+            found = await self._transfer.open(wanted, asked)
+        try:
+            if _not_modified(request, found.description):
+                return web.Response(status=304, headers=_headers(found.description))
+            return await self._send(request, found, partial=asked is not None)
+        finally:
+            found.release()
+
+    async def _send(
+        self, request: web.Request, found: Found, *, partial: bool
+    ) -> web.StreamResponse:
+        headers = _headers(found.description)
+        if partial:
+            headers["Content-Range"] = found.span.content_range(found.description.size)
+        status = 206 if partial else 200
+        source = self._metrics.bytes.labels(found.description.source.value)
+        if found.span.length <= _SMALL and (data := await _small_body(found)) is not None:
+            source.inc(len(data))
+            return web.Response(status=status, headers=headers, body=data)
+        response = web.StreamResponse(status=status, headers=headers)
+        response.content_length = found.span.length
+        await response.prepare(request)
+        try:
+            await _stream(request, response, found)
+            source.inc(found.span.length)
+        except (BrokenOff, ClientGone, OSError) as error:
+            # The headers are out: a clean close is all that is left, and containerd resumes.
+            log.warning("%s to %s: %s", found.description.digest, request.remote, error)
+            response.force_close()
+        return response
+
+
+async def _small_body(found: Found) -> bytes | None:
+    """A body that goes out in one piece with its headers; None when it is still coming."""
+    if isinstance(found.body, MemoryBody):
+        return bytes(found.body.data)
+    if isinstance(found.body, FileBody):
+        return await found.body.blob.read(found.span.start, found.span.length)
+    return None
+
+
+async def _stream(request: web.Request, response: web.StreamResponse, found: Found) -> None:
+    if isinstance(found.body, FileBody):
+        await send_file(request, response, found.body.blob, found.span)
+        return
+    sender = await ChunkSender.open(request, response)
+    try:
+        if isinstance(found.body, MemoryBody):
+            await sender.send(found.body.data)
+            return
+        async with aclosing(found.body.chunks()) as chunks:
+            async for chunk in chunks:
+                await sender.send(chunk)
+    finally:
+        sender.close()
+
+
+def _asked_range(request: web.Request, wanted: Wanted) -> RangeRequest | None:
+    condition = request.headers.get("If-Range")
+    if condition is not None and wanted.digest is not None and condition != f'"{wanted.digest}"':
+        return None
+    return parse_range(request.headers.get("Range"))
+
+
+def _head(request: web.Request, description: Description) -> web.Response:
+    headers = _headers(description)
+    if _not_modified(request, description):
+        return web.Response(status=304, headers=headers)
+    headers["Content-Length"] = str(description.size)
+    return web.Response(headers=headers)
+
+
+def _headers(description: Description) -> dict[str, str]:
+    return {
+        "Accept-Ranges": "bytes",
+        "Content-Type": description.media_type or media.OCTET_STREAM,
+        "Docker-Content-Digest": description.digest,
+        "Docker-Distribution-Api-Version": "registry/2.0",
+        "ETag": f'"{description.digest}"',
+    }
+
+
+def _not_modified(request: web.Request, description: Description) -> bool:
+    known = request.headers.get("If-None-Match")
+    if known is None:
+        return False
+    return known.strip() == "*" or f'"{description.digest}"' in known
+
+
+def _check_method(request: web.Request) -> None:
+    if request.method not in ("GET", "HEAD"):
+        raise Unsupported(f"{request.method} is not served: this registry is for pulling only")
