@@ -25,9 +25,7 @@ _OPTIONS = (
     ("grpc.default_authority", "localhost"),
     ("grpc.max_receive_message_length", _MAX_MESSAGE),
     ("grpc.max_send_message_length", _MAX_MESSAGE),
-    # Nothing here listens to gRPC's own service configuration, tracing or statistics.
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.enable_retries", 0),
+    # A new connection must not inherit the back-off of the one that failed before it.
     ("grpc.use_local_subchannel_pool", 1),
 )
 

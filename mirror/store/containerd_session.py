@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Final
 
 from mirror.containerd.client import Containerd
-from mirror.containerd.connection import ContainerdError, ContainerdUnavailable, ContentNotFound
+from mirror.containerd.connection import ContainerdError, ContainerdUnavailable
 from mirror.containerd.content import ContentInfo
 from mirror.oci.digest import Digest
 from mirror.store.containerd_blob import remote_media_type
@@ -261,8 +261,10 @@ class Session:
                     kind = await remote_media_type(
                         info.digest, info.size, self._client.content.read
                     )
-                except ContentNotFound:
-                    return
+                except ContainerdUnavailable:
+                    raise
+                except ContainerdError:
+                    return  # deleted meanwhile, or lost from the disk: only this one is missing
             seen[info.digest] = (info.size, kind)
 
         async with asyncio.TaskGroup() as group:

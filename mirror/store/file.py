@@ -21,6 +21,7 @@ class FileBlob:
             OSError: It can't be opened.
         """
         self._path = path
+        self._fd = -1
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         self._size = os.fstat(self._fd).st_size
 
