@@ -115,12 +115,12 @@ def refusal(config: Mapping[str, Any], plugin: str, folder: Path) -> str | None:
             f"config_path is {str(current)!r} already: run spegla with "
             f"--containerd-config-path {first}"
         )
-    for name in ("mirrors", "configs"):
-        if registry.get(name):
-            return (
-                f'[plugins."{plugin}".registry.{name}] is set, which containerd does not take '
-                "beside config_path: move what it says to registries.yaml first"
-            )
+    hosts = _table(registry, "configs")
+    if registry.get("mirrors") or any(_table(hosts, host).get("tls") for host in hosts):
+        return (
+            f'[plugins."{plugin}".registry] has mirrors or configs with tls, which containerd '
+            "does not take beside config_path: move what they say to registries.yaml first"
+        )
     if _table(section, "containerd").get("discard_unpacked_layers") or section.get(
         "discard_unpacked_layers"
     ):

@@ -55,6 +55,7 @@ def test_wrong_version_is_refused(version: str) -> None:
             CRI,
         ),
         (f'version = 2\n[plugins."{CRI}".registry.headers]\n  a = ["b"]\n', CRI),
+        (f'version = 2\n[plugins."{CRI}".registry.configs.a.auth]\n  username = "b"\n', CRI),
     ],
 )
 def test_setting_is_added_and_nothing_else_changed(text: str, plugin: str) -> None:
@@ -81,6 +82,10 @@ def test_setting_that_is_there_is_left() -> None:
         ('version = 2\ndisabled_plugins = ["cri"]', "switches CRI off"),
         (f'version = 2\n[plugins."{CRI}".registry]\nconfig_path = "/other"', "path /other"),
         (f'version = 2\n[plugins."{CRI}".registry.mirrors.a]\nendpoint = []', "registries.yaml"),
+        (
+            f'version = 2\n[plugins."{CRI}".registry.configs.a.tls]\nca_file = "x"',
+            "registries.yaml",
+        ),
         (f'version = 2\n[plugins."{CRI}".containerd]\ndiscard_unpacked_layers = true', "discard"),
         (f'version = 3\n[plugins."{IMAGES}"]\ndiscard_unpacked_layers = true', "discard"),
         (f'version = 2\n[plugins]\n"{CRI}" = {{ registry = {{}} }}', "by hand"),
