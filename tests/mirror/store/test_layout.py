@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -329,6 +330,40 @@ async def test_full_file_system_keeps_the_store_whole(small_file_system: Path) -
         assert list(again.contents()) == [kept]
         filler.unlink()
         await again.tag(NAME, kept.digest)
+
+
+WITHOUT_INOTIFY = """
+import asyncio, pathlib, sys
+from mirror.store.layout import LayoutStore
+from tests.mirror.store.conformance import eventually, running
+from tests.mirror.store.layout_driver import LayoutDriver
+
+async def main(root):
+    store = LayoutStore(root, look_again=0.05)
+    async with running(store):
+        digest = LayoutDriver(store, root).drop(b"x")
+        await eventually(lambda: store.find(digest) is not None, "it shows")
+        LayoutDriver(store, root).path(digest).unlink()
+        await eventually(lambda: store.find(digest) is None, "it goes")
+
+asyncio.run(main(pathlib.Path(sys.argv[1])))
+"""
+
+
+async def test_without_inotify_it_looks_again_and_again(root: Path) -> None:
+    # A user namespace has limits of its own, so that no other process feels this one.
+    limited = 'echo 0 >/proc/sys/user/max_inotify_instances && exec "$@"'
+    unshare = ("unshare", "--user", "--map-root-user")
+    probe = await asyncio.create_subprocess_exec(*unshare, "sh", "-c", limited, "sh", "true")
+    if await probe.wait() != 0:
+        pytest.skip("user namespaces are not allowed here")
+    process = await asyncio.create_subprocess_exec(
+        *unshare, "sh", "-c", limited, "sh", sys.executable, "-c", WITHOUT_INOTIFY, str(root),
+        stderr=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    _, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    assert b"instead of watching it" in errors
 
 
 def skopeo(*arguments: str) -> str:
