@@ -352,7 +352,7 @@ def test_wrong_key_is_said_once_and_leaks_nothing(run_trio, new_host, caplog, ot
     async def main():
         async with new_host(psk=PSK) as one, new_host(psk=other) as two:
             before = descriptors()
-            for _ in range(5):
+            for _ in range(2):
                 with pytest.raises(PeerUnreachable):
                     await one.identify(two.local.addresses[0], 5)
             assert one.connections == two.connections == 0
