@@ -3,7 +3,7 @@
 Read with containerd 1.6.20, 1.7.24 and 2.1.9 (tests/cluster/test_hosts_toml.py):
 - a registry with a port is looked up as `host_port_`, then `host:port`, then `_default`;
 - 1.6 ignores a file without a `[host]` table;
-- credentials are a header; 2.1 shows it to a registry's token service too, 1.6 to the registry
+- credentials are a header; 2.1 shows it to a registry's token service too, 1.x to the registry
   alone: there, private images behind a token service (Docker Hub, ghcr.io) need image pull
   secrets or containerd's own `registry.configs.<host>.auth`;
 - keys it does not know (1.6: `dial_timeout`; all but K3s's own: `rewrite`) are passed over, so a
