@@ -19,7 +19,7 @@ log = logging.getLogger("spegla.p2p")
 _MAX_KEY_BYTES = 64 * 1024
 
 
-class IdentityError(Exception):
+class IdentityError(ValueError):
     """The identity on disk cannot be used; starting with another one is the operator's choice."""
 
 

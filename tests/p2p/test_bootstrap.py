@@ -172,9 +172,11 @@ def test_silence_names_sources_and_remedies_once(tmp_path, caplog):
 
 def test_wrong_key_is_named_as_a_cause(tmp_path, caplog):
     async def main():
-        async with node(tmp_path / "a", psk=b"a" * 32) as (first, _):
-            async with node(tmp_path / "b", text(first), psk=b"b" * 32) as (_, second):
-                assert await second.peers() == []
+        async with (
+            node(tmp_path / "a", psk=b"a" * 32) as (first, _),
+            node(tmp_path / "b", text(first), psk=b"b" * 32) as (_, second),
+        ):
+            assert await second.peers() == []
 
     run(main)
     assert "wrong pre-shared key?" in caplog.text

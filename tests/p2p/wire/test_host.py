@@ -348,7 +348,9 @@ def test_disconnect_drops_the_peer(run_trio, new_host):
 
 
 @pytest.mark.parametrize("other", [b"x" * 32, None], ids=["wrong", "none"])
-def test_wrong_key_is_said_once_and_leaks_nothing(run_trio, new_host, caplog, other):
+def test_wrong_key_is_said_once_and_leaks_nothing(run_trio, new_host, caplog, monkeypatch, other):
+    monkeypatch.setattr(host_module, "DIAL_SECONDS", 0.5)
+
     async def main():
         async with new_host(psk=PSK) as one, new_host(psk=other) as two:
             before = descriptors()
