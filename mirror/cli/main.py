@@ -8,7 +8,10 @@ import typer
 
 from mirror.cli.agent import agent
 from mirror.cli.containerd_config import containerd_config
+from mirror.cli.find import find
 from mirror.cli.hosts import hosts
+from mirror.cli.peers import peers
+from mirror.cli.status import status
 from mirror.errors import SetupError
 
 app = typer.Typer(
@@ -26,6 +29,9 @@ app.command("hosts", short_help="Write containerd's hosts.toml files once.")(hos
 app.command("containerd-config", short_help="Print or add containerd's settings.")(
     containerd_config
 )
+app.command("status", short_help="What this node holds, its peers, its transfers.")(status)
+app.command("peers", short_help="The peers this node knows.")(peers)
+app.command("find", short_help="Who holds an image or a digest.")(find)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ a joining node gets from its server.
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from mirror.config.atomic import write_atomically
 from mirror.config.endpoint import Tls
 from mirror.config.node import NodeConfig
 from mirror.errors import SetupError
+
+log = logging.getLogger("spegla.cluster")
 
 RENEW_BEFORE = timedelta(days=365)
 """Certificates are renewed at a start, so what is left must last until the next restart."""
@@ -79,6 +82,7 @@ def certificates(config: NodeConfig, now: datetime) -> TlsFiles:
     files = files_of(config)
     if config.tls_cert is not None:
         check_given(files, now)
+        _warn_of_missing_names(files.cert, config.node_ip)
     else:
         make(files, config.node_name, (*_LOOPBACK, config.node_name, *config.node_ip), now)
     return files
@@ -177,6 +181,18 @@ def _loaded(context: ssl.SSLContext, ca: Path, cert: Path, key: Path) -> ssl.SSL
 def _no_password() -> bytes:
     """Keeps OpenSSL from asking on the terminal."""
     return b""
+
+
+def _warn_of_missing_names(path: Path, addresses: Sequence[SanName]) -> None:
+    """Other nodes ask for this node's IP and check that the certificate is valid for it."""
+    missing = set(addresses) - names_of(_load_certificate(path))
+    for address in missing:
+        log.warning(
+            "%s is not valid for %s: other nodes will not fetch from this one; add the address to "
+            "its subject alternative names",
+            path,
+            address,
+        )
 
 
 def _usable(
