@@ -111,10 +111,14 @@ class Containerd:
         """The blobs of an image that are missing here or whose bytes do not fit their name."""
         return [digest for digest in image.blobs if self._digest_on_disk(digest) != digest]
 
+    def downloads(self) -> dict[str, int]:
+        """The unfinished downloads in its content store, with the bytes that have come of each."""
+        return {path.parent.name: _size(path) for path in self.content.glob("ingest/*/data")}
+
     def received_bytes(self) -> int:
         """Bytes in its content store, those of unfinished downloads included."""
-        files = [*self.content.glob("blobs/sha256/*"), *self.content.glob("ingest/*/data")]
-        return sum(_size(path) for path in files)
+        committed = sum(_size(path) for path in self.content.glob("blobs/sha256/*"))
+        return committed + sum(self.downloads().values())
 
     def _digest_on_disk(self, digest: Digest) -> Digest | None:
         try:

@@ -48,7 +48,8 @@ def test_two_nodes_pull_by_tag_from_a_third_while_upstream_is_down(
     wait_for_offer(others[0], image)
     registry.stop()
     before = [(requests(node, "hit"), requests(node, "miss")) for node in others]
-    pull_at_once(others, image)
+    seconds = pull_at_once(others, image)
+    print(f"{image.size >> 20} MiB each: {', '.join(f'{took:.1f} s' for took in seconds)}")
 
     for node, (hit, miss) in zip(others, before, strict=True):
         assert node.containerd.cri.tags() == {image.reference}
@@ -107,7 +108,9 @@ def test_a_pull_goes_on_when_the_serving_node_is_lost(
         pull.result()
 
     assert puller.containerd.wrong_blobs(image) == []
-    assert progress.longest_stall(since=moment) <= longest_stall
+    stall = progress.longest_stall(since=moment)
+    print(f"longest stall: {stall:.2f} s")
+    assert stall <= longest_stall
 
 
 def busiest(nodes: list[Node]) -> Node:
@@ -140,6 +143,7 @@ def test_small_layers_hardly_wait_for_a_holder_that_has_vanished(
     unusual = puller.pull(without_it)
 
     assert puller.containerd.wrong_blobs(without_it) == []
+    print(f"20 layers: {usual:.2f} s, with a holder gone {unusual:.2f} s")
     assert unusual - usual <= 1.0
 
 
@@ -183,7 +187,9 @@ def test_a_node_that_leaves_is_no_longer_named_and_a_killed_one_delays_nobody(
     somebody_has = [f"/v2/tiny/blobs/{key}", f"/v2/tiny/manifests/{image.tag}"]
     answers = asking.spegla.head([*somebody_has, *nobody_has])
     assert [answer.status for answer in answers] == [200] * 2 + [404] * len(nobody_has)
-    assert max(answer.seconds for answer in answers) <= 0.25
+    slowest = max(answer.seconds for answer in answers)
+    print(f"slowest answer: {slowest * 1000:.0f} ms")
+    assert slowest <= 0.25
 
 
 def test_an_agent_shares_what_is_pulled_after_containerd_came_late(
@@ -191,9 +197,9 @@ def test_an_agent_shares_what_is_pulled_after_containerd_came_late(
 ) -> None:
     image = push("tiny", [random_layer(1, "tiny")])
     holder, other = cluster.make(2, build)
+    holder.spegla.daemon.start(lambda: holder.spegla.answers("/livez"))
     other.start()
 
-    holder.spegla.daemon.start(lambda: holder.spegla.answers("/livez"))
     assert not holder.spegla.ready()
     holder.containerd.start()
     wait_until("the agent to be ready", holder.spegla.ready)
