@@ -169,14 +169,12 @@ def test_credentials_reach_the_registry_they_are_for(site: Site, at: str, token:
         site.tls("own", 7000, **(guarded if at == "own" else {"has": False})),
     ]
     port = 7001 if at == "endpoint" else 7000
-    document = {
-        "mirrors": {REGISTRY: {"endpoint": [f"https://{HOST}:7001"]}},
-        "configs": {
-            f"{HOST}:{number}": {"tls": {"ca_file": str(site.ca)}} for number in (7000, 7001)
-        },
+    configs: dict[str, dict[str, object]] = {
+        f"{HOST}:{number}": {"tls": {"ca_file": str(site.ca)}} for number in (7000, 7001)
     }
-    credentials = {"auth": {"username": "user", "password": "p\"ä'ss"}}
-    document["configs"][f"{HOST}:{port}"].update(credentials)  # type: ignore[arg-type]
+    configs[f"{HOST}:{port}"]["auth"] = {"username": "user", "password": "p\"ä'ss"}
+    mirrors = {REGISTRY: {"endpoint": [f"https://{HOST}:7001"]}}
+    document = {"mirrors": mirrors, "configs": configs}
     site.start(serving, json.dumps(document))
 
     if token and site.containerd.build.name == "1.6":
