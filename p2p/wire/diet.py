@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from functools import cache
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import version
@@ -67,6 +68,7 @@ _EMPTY = frozenset(
 )
 
 
+@cache
 def is_tested_version() -> bool:
     """Whether the installed py-libp2p is the one our changes to it were written for."""
     return version("libp2p") == TESTED_VERSION
@@ -75,29 +77,42 @@ def is_tested_version() -> bool:
 def preload() -> None:
     """Puts the used modules of py-libp2p into `sys.modules`; plain imports find them there.
 
-    With another version, or when the slim import fails, nothing is left behind and the plain
-    import does its work: more memory, same function.
+    With another version, or when the slim import fails, the whole library is imported: more
+    memory, same function.
     """
-    if "libp2p" in sys.modules:
-        return
-    if not is_tested_version():
+    if "libp2p" not in sys.modules and not (is_tested_version() and _import_slim()):
         log.warning(
-            "libp2p %s is installed, this was tested with %s only: importing it whole",
+            "importing all of libp2p %s, without our fixes to it if it is not %s",
             version("libp2p"),
             TESTED_VERSION,
         )
-        return
+        importlib.import_module("libp2p")
+    _silence_library()
+
+
+def _import_slim() -> bool:
     finder = _SlimFinder()
     sys.meta_path.insert(0, finder)
     try:
         for name in _USED:
             importlib.import_module(name)
     except Exception as error:
-        log.warning("slim import of libp2p failed, importing it whole: %s", error)
+        log.warning("slim import of libp2p failed: %s", error)
         for name in [name for name in sys.modules if name.partition(".")[0] == "libp2p"]:
             del sys.modules[name]
+        return False
+    else:
+        return True
     finally:
         sys.meta_path.remove(finder)
+
+
+def _silence_library() -> None:
+    """Every nonsense of a peer is an error in the library's log, and unformatted on stderr."""
+    library = logging.getLogger("libp2p")
+    library.handlers.clear()
+    library.propagate = True
+    library.setLevel(logging.CRITICAL)
 
 
 class _EmptyModule(ModuleType):

@@ -65,10 +65,12 @@ class Line:
         self._reading = trio.CancelScope()
         self._broken: str | None = None
         self._wake = trio.Event()
+        self._used_at = trio.current_time()
 
     def submit(self, exchange: Exchange) -> None:
         """Queues an exchange; call only while not `closed`."""
         self._queue.append(exchange)
+        self._used_at = trio.current_time()
         self._wake.set()
 
     async def run(self) -> None:
@@ -95,12 +97,12 @@ class Line:
             if self._queue:
                 await self._write_queue(nursery)
                 continue
-            until = self._waiting[0].deadline if self._waiting else now + IDLE_SECONDS
-            with trio.move_on_at(until):
-                await self._wake.wait()
-            if not (self._queue or self._waiting or self._wake.is_set()):
+            idle_at = self._used_at + IDLE_SECONDS
+            if not self._waiting and now >= idle_at:
                 self.closed = True
                 return
+            with trio.move_on_at(self._waiting[0].deadline if self._waiting else idle_at):
+                await self._wake.wait()
 
     async def _write_queue(self, nursery: trio.Nursery) -> None:
         batch = list(self._queue)
@@ -140,6 +142,7 @@ class Line:
                     if not self._waiting:
                         raise ProtocolError("an answer that nobody asked for")
                     self._waiting.popleft().succeed(answer)
+                    self._used_at = trio.current_time()
             except Exception as error:
                 if self._stream is stream:
                     self._broken = str(error) or type(error).__name__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from typing import TYPE_CHECKING
 
 import trio
@@ -11,14 +10,12 @@ from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.peer.id import ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 
-from p2p.wire.diet import TESTED_VERSION, is_tested_version
+from p2p.wire.diet import is_tested_version
 
 if TYPE_CHECKING:
     from libp2p.abc import ISecureConn
 
     from p2p.wire.socket import WireSocket
-
-log = logging.getLogger("spegla.p2p")
 
 MAX_BUFFERED_BYTES = 8 * 1024 * 1024
 """What one connection may have received and not yet read: two of the largest messages."""
@@ -66,7 +63,6 @@ def new_muxer(secured: ISecureConn, peer: ID, socket: WireSocket, *, is_initiato
     """The muxer of one connection; the stock one where our changes were never tried."""
     if is_tested_version():
         return SafeYamux(secured, peer, socket, is_initiator=is_initiator)
-    log.warning("yamux runs without its fixes: they are for libp2p %s", TESTED_VERSION)
     return Yamux(secured, peer, is_initiator=is_initiator)
 
 

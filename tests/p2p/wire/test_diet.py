@@ -28,6 +28,9 @@ async def main():
     async with open_host(one) as first, open_host(two) as second:
         second.handle("/e", echo)
         await second.listen()
+        stranger = await trio.open_tcp_stream("127.0.0.1", second.port)
+        await stranger.send_all(bytes(100))
+        await stranger.aclose()
         print((await first.request(second.local, "/e", b"works", 20)).decode())
 
 trio.run(main)
@@ -60,7 +63,8 @@ def run(script, before=""):
         timeout=60,
         check=True,
     )
-    return done.stdout.split(), done.stderr
+    others = [line for line in done.stderr.splitlines() if "wrong pre-shared key?" not in line]
+    return done.stdout.split(), others
 
 
 def test_only_what_is_used_is_imported():
@@ -71,19 +75,19 @@ def test_only_what_is_used_is_imported():
 
 
 def test_host_works_on_the_diet():
-    assert run(EXCHANGE) == (["works"], "")
+    assert run(EXCHANGE) == (["works"], [])
 
 
 def test_host_works_with_the_whole_library_when_the_slim_import_fails():
     (answer,), stderr = run(EXCHANGE, BROKEN_DIET)
     assert answer == "works"
-    assert "slim import of libp2p failed" in stderr
+    assert "slim import of libp2p failed" in stderr[0]
 
 
 def test_host_works_with_another_version_and_says_so():
     (answer,), stderr = run(EXCHANGE, OTHER_VERSION)
     assert answer == "works"
-    assert "libp2p 0.9.0 is installed" in stderr
+    assert stderr == ["importing all of libp2p 0.9.0, without our fixes to it if it is not 0.8.1"]
 
 
 def test_library_that_is_loaded_already_is_left_alone():
