@@ -17,6 +17,9 @@ from mirror.transfer.readiness import readable
 from mirror.transfer.response import MAX_HEAD_BYTES, MalformedResponse, ResponseHead, parse_head
 from mirror.transfer.verify import INLINE_BYTES, Verifier
 
+_PATIENCE = 0.1
+"""Seconds to wait for a large piece; slower links deliver what they have."""
+
 
 class Connection:
     """A connection that carries one request at a time.
@@ -130,7 +133,7 @@ class Connection:
             self._channel.expect(self._remaining)
             count = await self._fill(buffer, verifier)
             while count == 0:
-                await readable(self._channel.fileno(), timeout)
+                await self._arrival(timeout)
                 count = await self._fill(buffer, verifier)
         self._remaining -= count
         return count
@@ -172,6 +175,14 @@ class Connection:
         buffer[:count] = self._buffered[:count]
         self._buffered = self._buffered[count:]
         return count
+
+    async def _arrival(self, timeout: float) -> None:
+        """Waits for a large piece; on a slow link, after a moment, for any."""
+        try:
+            await readable(self._channel.fileno(), min(timeout, _PATIENCE))
+        except TimeoutError:
+            self._channel.expect(0)
+            await readable(self._channel.fileno(), timeout)
 
     async def _fill(self, buffer: memoryview, verifier: Verifier | None) -> int:
         if len(buffer) <= INLINE_BYTES:

@@ -32,5 +32,5 @@ class Limits:
     search: float = 5.0
     walk: float = 1.0
     verified_first: int = 8 * MIB
-    chunk: int = MIB // 2
+    chunk: int = MIB
     in_memory: int = 32 * MIB
