@@ -59,14 +59,14 @@ class Joiner:
 
     async def remember(self) -> None:
         """Keeps the peers that answer now, for the next start."""
-        up = [contact.address for contact in self._service.dht.table if contact.usable]
+        up = [contact.address for contact in self._service.dht.table if not contact.failures]
         if up:
             await self._bootstrap.remember(up)
 
     @property
     def has_peers(self) -> bool:
         """Whether some peer answers. Safe to call from another thread."""
-        return any(contact.usable for contact in self._service.dht.table)
+        return any(not contact.failures for contact in self._service.dht.table)
 
     @property
     def ready(self) -> bool:

@@ -162,7 +162,7 @@ class Node:
         contacts = list(inside.service.dht.table)
         return Stats(
             peers=len(contacts),
-            peers_up=sum(contact.usable for contact in contacts),
+            peers_up=sum(not contact.failures for contact in contacts),
             connections=inside.host.connections,
             **asdict(inside.service.dht.counts),
         )

@@ -128,12 +128,15 @@ class Table:
     def closest(self, place: int, count: int = K) -> list[Contact]:
         """Usable contacts nearest to `place`, nearest first.
 
-        Looks among the nearest twice `count`: fewer come back where most of those are down.
+        Looks among the nearest twice `count`: fewer come back where most of those are down. When
+        all are slow that is this node's or the machine's own doing, and they are as good as any.
         """
         contacts = self._nearest(place, count)
         if all(contact.usable for contact in contacts):
             return contacts
-        return [contact for contact in self._nearest(place, 2 * count) if contact.usable][:count]
+        wider = self._nearest(place, 2 * count)
+        usable = [contact for contact in wider if contact.usable]
+        return (usable or [contact for contact in wider if not contact.failures])[:count]
 
     def _nearest(self, place: int, count: int) -> list[Contact]:
         return [self._by_place[other] for other in nearest(self._places, place, count)]
