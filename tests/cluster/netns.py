@@ -100,13 +100,23 @@ class Network:
 
 
 class CommandFailed(Exception):
-    """A command of the test's set-up ended with an error."""
+    """A command ended with an error.
+
+    Attributes:
+        status: Its exit status.
+        output: What it printed to standard output.
+    """
+
+    def __init__(self, ended: subprocess.CompletedProcess[str]) -> None:
+        said = (ended.stdout + ended.stderr).strip()
+        super().__init__(f"{' '.join(ended.args)} ended with {ended.returncode}: {said}")
+        self.status = ended.returncode
+        self.output = ended.stdout
 
 
 def run(argv: Sequence[str], timeout: float = 60.0) -> str:
     """Runs a command and returns what it printed; see `Namespace.run`."""
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
     if ended.returncode:
-        said = (ended.stdout + ended.stderr).strip()
-        raise CommandFailed(f"{' '.join(argv)} ended with {ended.returncode}: {said}")
+        raise CommandFailed(ended)
     return ended.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -164,9 +165,16 @@ class Spegla:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
-    def find(self, key: str) -> str:
-        """What `spegla find` prints: who holds a reference or digest."""
-        return self._space.run([_PROGRAM, "find", key, "--data-dir", str(self._data)], 10)
+    def holders(self, key: str) -> set[str]:
+        """The IP addresses of the other nodes that hold a reference or digest, by `spegla find`."""
+        try:
+            found = self._find(key)
+        except CommandFailed as error:
+            if error.status != 1 or not error.output:
+                raise
+            found = error.output  # nobody
+        providers = json.loads(found)["providers"]
+        return {address for provider in providers for address in provider["addresses"]}
 
     def messages(self) -> list[str]:
         """The texts (`msg`) of its log lines so far."""
@@ -179,3 +187,6 @@ class Spegla:
             tls = self._tls
             words += ["--cacert", str(tls.ca), "--cert", str(tls.cert), "--key", str(tls.key)]
         return words
+
+    def _find(self, key: str) -> str:
+        return self._space.run([_PROGRAM, "find", key, "--json", "--data-dir", str(self._data)], 10)

@@ -175,12 +175,12 @@ def test_a_node_that_leaves_is_no_longer_named_and_a_killed_one_delays_nobody(
         node.pull(image)
     key = str(image.layers[0])
     holders = {node.space.ipv4 for node in (leaving, dying, staying)}
-    wait_until("all to be found", lambda: all(ip in asking.spegla.find(key) for ip in holders))
+    wait_until("all holders to be found", lambda: asking.spegla.holders(key) == holders)
     registry.stop()
 
     leaving.spegla.daemon.stop()
     time.sleep(1)
-    assert leaving.space.ipv4 not in asking.spegla.find(key)
+    assert asking.spegla.holders(key) == holders - {leaving.space.ipv4}
 
     dying.kill()
     nobody_has = [f"/v2/tiny/blobs/{Digest.of(bytes([number]))}" for number in range(30)]
