@@ -137,11 +137,26 @@ class ContainerdStore:
         retry = _FIRST_RETRY
         while True:
             try:
-                await self._connect()
+                await self._connect_apart()
             except* ContainerdError as errors:
                 retry = _FIRST_RETRY if self._away_since is None else min(2 * retry, _LAST_RETRY)
                 self._tell_away(_innermost(errors))
             await asyncio.sleep(retry)
+
+    async def _connect_apart(self) -> None:
+        """`_connect` in a task of its own.
+
+        Before Python 3.13 a TaskGroup loses the cancellation of its task when one of its own
+        tasks fails at that moment, as they do when containerd and this node are stopped together.
+        """
+        task = asyncio.create_task(self._connect())
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+        task.result()
 
     async def _connect(self) -> None:
         """Lives until the connection breaks, which raises ContainerdError, alone or in a group."""

@@ -145,6 +145,19 @@ async def test_nothing_is_forgotten_while_containerd_is_away(
     assert back.startswith(f"containerd is back at {node.socket} after ")
 
 
+async def test_cancelled_while_containerd_goes_away_it_ends(tmp_path: Path) -> None:
+    for _ in range(10):
+        node = FakeContainerd(tmp_path)
+        store = ContainerdStore(node.socket)
+        async with node.serving():
+            run = asyncio.create_task(store.run())
+            await eventually(lambda store=store: store.ready, "ready")  # type: ignore[misc]
+        run.cancel()  # its tasks fail at this moment
+        async with asyncio.timeout(10):
+            await asyncio.wait([run])
+        assert run.cancelled()
+
+
 async def test_events_that_end_cost_no_more_than_a_new_listing(node: FakeContainerd) -> None:
     store = ContainerdStore(node.socket)
     async with running(store):
