@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
@@ -42,7 +43,9 @@ class MemoryBudget:
             if turn.done() and not turn.cancelled():
                 self.give(size)
             else:
-                self._waiting.remove(entry)
+                # Not there any more when bytes came free between our end and this line.
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(entry)
                 self._wake()
             raise
 
