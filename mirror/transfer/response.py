@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 MAX_HEAD_BYTES = 16 * 1024
+
+_STATUS_LINE = re.compile(r"(HTTP/1\.[01]) ([1-5][0-9]{2})(?: |\Z)")
 
 
 class MalformedResponse(ValueError):
@@ -48,10 +51,10 @@ def parse_head(head: bytes) -> ResponseHead:
         MalformedResponse: It is no HTTP/1.x response head.
     """
     status_line, *lines = head.decode("latin-1").split("\r\n")
-    version, _, rest = status_line.partition(" ")
-    code = rest[:3]
-    if version not in ("HTTP/1.1", "HTTP/1.0") or not (code.isascii() and code.isdigit()):
+    match = _STATUS_LINE.match(status_line)
+    if match is None:
         raise MalformedResponse(f"status line is {status_line[:80]!r}")
+    version, code = match.groups()
     headers = {}
     for line in lines:
         name, colon, value = line.partition(":")
