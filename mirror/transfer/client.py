@@ -79,10 +79,9 @@ class PeerClient:
             connection, head = await self._exchange(address, method, request)
         except (TimeoutError, EOFError, OSError, MalformedResponse) as error:
             raise self.fault(address, error) from error
-        self.book.answered(address, self.clock() - started)
         try:
             if head.status not in (200, 206):
-                raise self._refusal(address, wanted, head.status)
+                raise self._refusal(address, wanted, head.status, self.clock() - started)
             size = _check_span(head, span, method)
         except ValueError as error:
             connection.close()
@@ -91,6 +90,7 @@ class PeerClient:
             connection.discard_buffered()
             self.release(address, connection)
             raise
+        self.book.answered(address, self.clock() - started)
         return Response(self, address, connection, head, size)
 
     def fault(self, address: str, error: Exception) -> PeerFault:
@@ -143,7 +143,7 @@ class PeerClient:
         while (connection := self._take_idle(address)) is not None:
             try:
                 return connection, await connection.request(method, request, self.limits.head)
-            except (EOFError, ConnectionError):
+            except (EOFError, ConnectionError, ssl.SSLError):
                 connection.close()  # the peer had closed it: that is no fault, a fresh one tells
             except BaseException:
                 connection.close()
@@ -166,14 +166,18 @@ class PeerClient:
             connection.close()
         return None
 
-    def _refusal(self, address: str, wanted: Wanted, status: int) -> NotHere | PeerFault:
+    def _refusal(
+        self, address: str, wanted: Wanted, status: int, seconds: float
+    ) -> NotHere | PeerFault:
+        if status != 503 and (status >= 500 or status in (401, 403)):
+            return self.fault(address, MalformedResponse(f"answered {status}"))
         now = self.clock()
+        self.book.answered(address, seconds)
         if status in (429, 503):
             self.book.slow(address, now)
-        elif status >= 500 or status in (401, 403):
-            return self.fault(address, MalformedResponse(f"answered {status}"))
         else:
             # 404, and whatever else means that it cannot help with this one: no fault of its.
+            self.book.proved(address)
             self.book.absent(address, wanted.key, now)
         return NotHere(f"peer {address} answered {status}")
 
@@ -217,6 +221,8 @@ class Response:
         self._started = client.clock()
         self._length = connection.remaining
         self._pace = Pace(client.limits.stall)
+        self._trickles = False
+        self._failed = False
         self._closed = False
         self._peer.running += 1
 
@@ -227,13 +233,16 @@ class Response:
             PeerFault: The peer stalled, trickled, or its connection broke; the book knows.
         """
         client = self._client
+        if self._trickles and self._connection.remaining:
+            raise self.fail(Fault.STALLED, "its bytes trickle")
         started = client.clock()
         try:
             count = await self._connection.read(buffer, verifier, client.limits.stall)
         except (TimeoutError, EOFError, OSError) as error:
+            self._failed = True
             raise client.fault(self.address, error) from error
-        if not self._pace.landed(count, client.clock() - started) and self._connection.remaining:
-            raise client.fault(self.address, TimeoutError())
+        # Told by the next read: these bytes are hashed already, so the caller must get them.
+        self._trickles = not self._pace.landed(count, client.clock() - started)
         return count
 
     async def read_all(self, verifier: Verifier | None) -> bytearray:
@@ -255,6 +264,7 @@ class Response:
 
     def fail(self, fault: Fault, cause: str) -> PeerFault:
         """Books what is wrong with the answer, as the error to raise."""
+        self._failed = True
         return self._client.book_fault(self.address, fault, cause)
 
     def close(self) -> None:
@@ -263,6 +273,8 @@ class Response:
             return
         self._closed = True
         self._peer.running -= 1
+        if not self._failed and self._connection.remaining == 0:
+            self._client.book.proved(self.address)
         done = self._length - self._connection.remaining
         if done >= self._client.limits.chunk:
             self._client.book.delivered(self.address, done, self._client.clock() - self._started)

@@ -99,11 +99,18 @@ class PeerBook:
         return min(max(4 * latency, _HEDGE_LEAST), _HEDGE_MOST)
 
     def answered(self, address: str, seconds: float) -> None:
-        """The peer answered, with content or with 404: it is alive."""
+        """The peer answered, with content or with 404: it is not silent.
+
+        Forgives no fault: a liar answers quickly, and an answer to a request that was under way
+        when another one failed proves nothing.
+        """
         peer = self.get(address)
         peer.latency = _smooth(peer.latency, seconds)
-        peer.faults = 0
-        peer.shunned_until = peer.suspect_until = 0.0
+        peer.suspect_until = 0.0
+
+    def proved(self, address: str) -> None:
+        """The peer did all that it was asked for: its next fault counts as its first."""
+        self.get(address).faults = 0
 
     def delivered(self, address: str, size: int, seconds: float) -> None:
         """The peer sent `size` bytes of a body in `seconds`."""
