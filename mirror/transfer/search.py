@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Iterable
-
-from p2p.provider import Provider
+from dataclasses import dataclass
 
 from mirror.errors import NotHere
 from mirror.oci.ranges import Span
 from mirror.transfer.client import PeerClient, PeerFault, Response
 from mirror.transfer.network import Network
 from mirror.transfer.wanted import Wanted
+from p2p.provider import Provider
 
 log = logging.getLogger("spegla.transfer")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A peer that is being asked, and until when (loop time) it is alone in that."""
+
+    task: asyncio.Task[None]
+    patient_until: float
 
 
 class Search:
@@ -42,10 +50,11 @@ class Search:
         self._span = span
         self._seen = set(excluded)
         self._queue: list[str] = []
-        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._asking: dict[str, _Asked] = {}
         self._walk: asyncio.Task[None] | None = None
         self._news: asyncio.Queue[Response | None] = asyncio.Queue()
         self._next_at = 0.0
+        self._patient_until = 0.0
 
     async def run(self) -> Response:
         """The first good answer; the caller closes it.
@@ -56,13 +65,18 @@ class Search:
         winner: Response | None = None
         self._add(self._network.known(self._wanted.key))
         try:
-            async with asyncio.timeout(self._client.limits.search):
-                winner = await self._first_answer()
-        except TimeoutError:
-            log.debug("no peer answered in time for %s", self._wanted.key)
-        finally:
-            silent = [*self._asking]
-            await self._stop()
+            try:
+                async with asyncio.timeout(self._client.limits.search):
+                    winner = await self._first_answer()
+            except TimeoutError:
+                log.debug("no peer answered in time for %s", self._wanted.key)
+            finally:
+                silent = self._silent()
+                await self._stop()
+        except BaseException:
+            if winner is not None:
+                winner.close()
+            raise
         for address in silent:
             if winner is None:
                 self._client.fault(address, TimeoutError())
@@ -77,8 +91,8 @@ class Search:
         loop = asyncio.get_running_loop()
         while True:
             if loop.time() >= self._next_at:
-                self._next_at = loop.time() + self._ask_next()
-            if not self._asking and self._walk is not None and self._walk.done():
+                self._ask_next(loop.time())
+            if self._exhausted():
                 return None
             try:
                 async with asyncio.timeout_at(self._next_at):
@@ -88,17 +102,33 @@ class Search:
             if answer is not None:
                 return answer
             if self._queue or self._walk is None:
-                self._next_at = 0.0
+                # A provider that the walk has found waits like all others until those who are
+                # being asked had their time.
+                self._next_at = self._patient_until
 
-    def _ask_next(self) -> float:
-        """Asks one more peer, or sets out on the walk; returns for how long that may suffice."""
+    def _ask_next(self, now: float) -> None:
+        """Asks one more peer, or sets out on the walk."""
         if self._queue:
             address = self._queue.pop(0)
-            self._asking[address] = asyncio.create_task(self._ask(address))
-            return self._client.book.hedge_after(address, self._client.clock())
+            self._patient_until = now + self._client.book.hedge_after(address, self._client.clock())
+            self._asking[address] = _Asked(
+                asyncio.create_task(self._ask(address)), self._patient_until
+            )
+            self._next_at = self._patient_until
+            return
         if self._walk is None:
             self._walk = asyncio.create_task(self._walk_network())
-        return self._client.limits.search
+        self._next_at = now + self._client.limits.search
+
+    def _exhausted(self) -> bool:
+        """Whether everybody was asked and has answered."""
+        walked = self._walk is not None and self._walk.done()
+        return walked and not self._asking and self._news.empty()
+
+    def _silent(self) -> list[str]:
+        """Peers that had their time to answer and did not."""
+        now = asyncio.get_running_loop().time()
+        return [address for address, asked in self._asking.items() if asked.patient_until <= now]
 
     async def _ask(self, address: str) -> None:
         answer = None
@@ -108,6 +138,8 @@ class Search:
             log.debug("asked in vain: %s", error)
         finally:
             del self._asking[address]
+            if answer is None:
+                self._patient_until = 0.0
             self._news.put_nowait(answer)
 
     async def _walk_network(self) -> None:
@@ -121,15 +153,18 @@ class Search:
 
     async def _stop(self) -> None:
         """Ends what is still under way; answers that came too late are given back."""
-        tasks = [*self._asking.values()] + ([] if self._walk is None else [self._walk])
+        tasks = [asked.task for asked in self._asking.values()]
+        tasks += [] if self._walk is None else [self._walk]
         for task in tasks:
             task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                log.warning("search for %s failed: %r", self._wanted.key, outcome)
-        while not self._news.empty():
-            if (late := self._news.get_nowait()) is not None:
-                late.close()
+        try:
+            for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    log.warning("search for %s failed: %r", self._wanted.key, outcome)
+        finally:
+            while not self._news.empty():
+                if (late := self._news.get_nowait()) is not None:
+                    late.close()
 
     def _add(self, providers: Iterable[Provider]) -> None:
         book, now = self._client.book, self._client.clock()
