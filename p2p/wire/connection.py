@@ -11,7 +11,7 @@ import trio
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from p2p.port import PeerAddress, PeerConnected, PeerUnreachable
-from p2p.wire.address import show_peer
+from p2p.wire.address import Endpoint, show_peer
 from p2p.wire.frames import propose, read_agreement
 from p2p.wire.identify import IDENTIFY, read_identify
 from p2p.wire.muxer import close_muxer
@@ -35,8 +35,8 @@ class Connection:
 
     Attributes:
         peer: Who is at the other end.
-        remote: The other end's IP address.
-        remote_port: The other end's TCP port.
+        remote: The other end.
+        dialled: The same where this side dialled it, so that the peer listens there.
         about: What identify told, once it has.
         used_at: When a stream was last opened, in trio's time.
         ended: Set when the connection is closed for good.
@@ -44,7 +44,8 @@ class Connection:
 
     def __init__(self, upgraded: Upgraded, serve: ServeStream) -> None:
         self.peer = upgraded.peer
-        self.remote, self.remote_port = upgraded.socket.remote, upgraded.socket.port
+        self.remote = Endpoint(upgraded.socket.remote, upgraded.socket.port)
+        self.dialled = self.remote if upgraded.socket.is_initiator else None
         self.about: PeerConnected | None = None
         self.used_at = trio.current_time()
         self._muxer = upgraded.muxer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -150,7 +150,7 @@ class Host:
             await self._exchange(peer, protocol, messages, timeout, wants_answer=False)
 
     async def identify(self, address: bytes, timeout: float) -> PeerAddress:
-        """Learns who listens at a binary multiaddr; the connection is kept.
+        """Learns who listens at a binary multiaddr; the connection is kept, and serves again.
 
         Raises:
             PeerUnreachable: Nobody who speaks libp2p with this network's key answers there.
@@ -158,6 +158,9 @@ class Host:
         endpoint = unpack(address)
         if endpoint is None:
             raise PeerUnreachable("not an address of TCP over IP")
+        for connection in self._all():
+            if connection.is_open and connection.dialled == endpoint:
+                return PeerAddress(connection.peer, (address,))
         upgraded: list[Upgraded] = []
         with trio.move_on_after(timeout):
             upgraded.append(await self._dial(endpoint))
@@ -186,12 +189,14 @@ class Host:
             surplus = self.connections - self._settings.limits.connections * 3 // 4
             before = trio.current_time() - _IDLE_SECONDS
             idle = sorted(
-                (c for peer in self._connections.values() for c in peer
-                 if c.is_idle and c.used_at < before),
+                (c for c in self._all() if c.is_idle and c.used_at < before),
                 key=lambda connection: connection.used_at,
-            )  # fmt: skip
+            )
             for connection in idle[: max(0, surplus)]:
                 connection.close()
+
+    def _all(self) -> Iterator[Connection]:
+        return (c for connections in self._connections.values() for c in connections)
 
     async def _exchange(
         self,
@@ -366,7 +371,7 @@ class Host:
             self._local.addresses,
             self._services.protocols,
             self._settings.agent,
-            Endpoint(connection.remote, connection.remote_port).pack(),
+            connection.remote.pack(),
         )
 
     def _warn_of_key(self, remote: IPAddress, what: str, error: HandshakeFailed) -> None:
