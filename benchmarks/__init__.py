@@ -1,0 +1,1 @@
+"""Measurements: one file a question, each beside the peer that it is measured against."""
