@@ -167,8 +167,9 @@ class Spegla:
 
     def holders(self, key: str) -> set[str]:
         """The IP addresses of the other nodes that hold a reference or digest, by `spegla find`."""
+        find = [_PROGRAM, "find", key, "--json", "--data-dir", str(self._data)]
         try:
-            found = self._find(key)
+            found = self._space.run(find, 10)
         except CommandFailed as error:
             if error.status != 1 or not error.output:
                 raise
@@ -187,6 +188,3 @@ class Spegla:
             tls = self._tls
             words += ["--cacert", str(tls.ca), "--cert", str(tls.cert), "--key", str(tls.key)]
         return words
-
-    def _find(self, key: str) -> str:
-        return self._space.run([_PROGRAM, "find", key, "--json", "--data-dir", str(self._data)], 10)
