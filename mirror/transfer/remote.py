@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -10,8 +11,8 @@ from mirror.errors import NotHere
 from mirror.metrics import Metrics
 from mirror.oci import media
 from mirror.oci.digest import Digest
-from mirror.oci.manifest import media_type_of
 from mirror.oci.ranges import RangeRequest, Span
+from mirror.store import recognise
 from mirror.transfer.client import PeerClient, PeerFault, Response
 from mirror.transfer.found import Description, Found, MemoryBody, Source
 from mirror.transfer.memory import Manifest, ManifestCache, MemoryBudget
@@ -20,7 +21,7 @@ from mirror.transfer.peers import Fault
 from mirror.transfer.relay import Relay
 from mirror.transfer.search import Search
 from mirror.transfer.verify import INLINE_BYTES, Verifier
-from mirror.transfer.wanted import Kind, Wanted
+from mirror.transfer.wanted import Wanted
 
 _MANIFEST_CACHE_BYTES = 4 * 1024 * 1024
 
@@ -44,11 +45,19 @@ class Remote:
         """
         if wanted.digest is not None and (cached := self._manifests.get(wanted.digest)):
             return cached
-        response, data = await self._whole(wanted, await self._find(wanted))
-        digest = wanted.digest or Digest.of(data)
-        manifest = Manifest(digest, _manifest_type(response, data), bytes(data))
-        self._manifests.add(manifest)
-        return manifest
+        failed: set[str] = set()
+        while True:
+            response = await self._find(wanted, excluded=failed)
+            try:
+                manifest = await self._checked_manifest(wanted, response)
+            except PeerFault:
+                failed.add(response.address)
+                self._metrics.failovers.inc()
+            else:
+                self._manifests.add(manifest)
+                return manifest
+            finally:
+                response.close()
 
     async def describe_blob(self, wanted: Wanted) -> Description:
         """Size of a blob that some peer holds.
@@ -67,14 +76,22 @@ class Remote:
             NotHere: No peer holds it, or none has it right.
             RangeNotSatisfiable: The range lies outside of it.
         """
-        response = await self._find(wanted, method="GET" if asked is None else "HEAD")
-        span = Span(0, response.size)
-        if asked is not None:
-            response.close()
-            span = asked.resolve(response.size)
-        if response.size <= self._limits.verified_first:
-            return await self._small(wanted, response, span)
-        return await self._large(wanted, response, span)
+        failed: set[str] = set()
+        method = "GET" if asked is None else "HEAD"
+        while True:
+            response = await self._find(wanted, method, excluded=failed)
+            if response.size > self._limits.verified_first:
+                return await self._large(wanted, response, asked)
+            if method == "HEAD":
+                # Small ones are fetched whole, so that the range is cut from checked bytes.
+                response.close()
+                method = "GET"
+                continue
+            try:
+                return await self._small(wanted, response, asked)
+            except PeerFault:
+                failed.add(response.address)
+                self._metrics.failovers.inc()
 
     @asynccontextmanager
     async def download(self, wanted: Wanted) -> AsyncIterator[Relay]:
@@ -103,26 +120,30 @@ class Remote:
         with self._metrics.lookup():
             return await search.run()
 
-    async def _small(self, wanted: Wanted, response: Response, span: Span) -> Found:
+    async def _small(self, wanted: Wanted, response: Response, asked: RangeRequest | None) -> Found:
         size = response.size
         try:
             await self._budget.take(size, self._limits.head)
+            try:
+                data = await self._checked(response, wanted.exact)
+                span = Span(0, size) if asked is None else asked.resolve(size)
+            except BaseException:
+                self._budget.give(size)
+                raise
         except TimeoutError:
-            response.close()
             raise NotHere(f"{wanted.key}: no memory to check it in") from None
-        try:
-            _, data = await self._whole(wanted, response)
-        except BaseException:
-            self._budget.give(size)
-            raise
+        finally:
+            response.close()
         body = MemoryBody(memoryview(data)[span.start : span.stop])
         release = functools.partial(self._budget.give, size)
         return Found(_describe(wanted, size), span, body, release)
 
-    async def _large(self, wanted: Wanted, response: Response, span: Span) -> Found:
+    async def _large(self, wanted: Wanted, response: Response, asked: RangeRequest | None) -> Found:
         size = response.size
-        if span.length < size:
-            response.close()
+        span = Span(0, size)
+        if asked is not None:
+            response.close()  # it answered HEAD
+            span = asked.resolve(size)
             response = await self._find(wanted, span=span)
         relay = self._relay(wanted, response, span)
         return Found(_describe(wanted, size), span, relay, relay.close)
@@ -138,27 +159,27 @@ class Remote:
             metrics=self._metrics,
         )
 
-    async def _whole(self, wanted: Wanted, response: Response) -> tuple[Response, bytearray]:
-        """The checked bytes, from the first peer that has them right."""
-        failed: set[str] = set()
-        while True:
-            try:
-                if response.closed:
-                    response = await self._find(wanted, excluded=failed)
-                return response, await self._checked(wanted, response)
-            except PeerFault:
-                failed.add(response.address)
-                self._metrics.failovers.inc()
-            finally:
-                response.close()
-
-    async def _checked(self, wanted: Wanted, response: Response) -> bytearray:
-        limit = self._limits.verified_first
-        if wanted.digest is None:
-            limit = media.MAX_MANIFEST_BYTES
-        if response.size > limit:
+    async def _checked_manifest(self, wanted: Wanted, response: Response) -> Manifest:
+        if response.size > media.MAX_MANIFEST_BYTES:
             raise response.fail(Fault.BROKEN, f"{wanted.key} of {response.size} bytes is too large")
-        expected = wanted.digest or _claimed_digest(response)
+        digest = wanted.digest or _claimed_digest(response)
+        data = bytes(await self._checked(response, digest))
+        # The document itself says what it is: a header may be missing, or a lie.
+        media_type = (
+            recognise.media_type(data)
+            if len(data) <= INLINE_BYTES
+            else await asyncio.to_thread(recognise.media_type, data)
+        )
+        if media_type == recognise.BLOB:
+            raise response.fail(Fault.BROKEN, f"{wanted.key} is no manifest")
+        return Manifest(digest, media_type, data)
+
+    async def _checked(self, response: Response, expected: Digest) -> bytearray:
+        """The whole body, once its bytes are those of `expected`.
+
+        Raises:
+            PeerFault: They are not, or did not all come.
+        """
         verifier = Verifier(expected)
         data = await response.read_all(verifier if response.size > INLINE_BYTES else None)
         if response.size <= INLINE_BYTES:
@@ -166,19 +187,11 @@ class Remote:
         if not verifier.matches():
             self._metrics.verification_failures.inc()
             raise response.fail(Fault.WRONG_BYTES, f"its bytes do not match {expected}")
-        if wanted.kind is Kind.MANIFEST and not _manifest_type(response, data):
-            raise response.fail(Fault.BROKEN, f"{wanted.key} is no manifest")
         return data
 
 
 def _describe(wanted: Wanted, size: int) -> Description:
     return Description(wanted.exact, size, "", Source.PEER)
-
-
-def _manifest_type(response: Response, data: bytearray) -> str:
-    """The media type of a manifest, as its sender or the document itself says; or empty."""
-    stated = response.head.headers.get("content-type", "")
-    return stated if stated in media.MANIFEST_TYPES else media_type_of(bytes(data)) or ""
 
 
 def _claimed_digest(response: Response) -> Digest:
