@@ -74,7 +74,8 @@ class Connection:
     @property
     def reusable(self) -> bool:
         """Whether the answer was read to its end and another request may follow."""
-        return not self._closed and self._keep_alive and self._remaining == 0
+        complete = self._remaining == 0 and not self._buffered
+        return not self._closed and self._keep_alive and complete
 
     @property
     def idle(self) -> bool:
@@ -105,8 +106,10 @@ class Connection:
         self._keep_alive = answer.keep_alive
         if method == "HEAD" or answer.status in (204, 304):
             self._remaining = 0
-        else:
+        elif answer.status in (200, 206):
             self._remaining = answer.content_length
+        else:
+            self._remaining = self._length_of_refusal(answer)
         return answer
 
     async def read(self, buffer: memoryview, verifier: Verifier | None, timeout: float) -> int:
@@ -153,6 +156,14 @@ class Connection:
             self._job.add_done_callback(lambda _: self._channel.close())
         else:
             self._channel.close()
+
+    def _length_of_refusal(self, answer: ResponseHead) -> int:
+        """Nobody reads that body: when its end is unknown, the connection just is not kept."""
+        try:
+            return answer.content_length
+        except MalformedResponse:
+            self._keep_alive = False
+            return 0
 
     async def _read_head(self, timeout: float) -> ResponseHead:
         data = bytearray()
