@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
@@ -140,7 +141,10 @@ async def _small_body(found: Found) -> bytes | None:
     if isinstance(found.body, MemoryBody):
         return bytes(found.body.data)
     if isinstance(found.body, FileBody):
-        return await found.body.blob.read(found.span.start, found.span.length)
+        data = await found.body.blob.read(found.span.start, found.span.length)
+        if len(data) != found.span.length:
+            raise OSError(errno.EIO, f"{found.description.digest} is shorter than it was")
+        return data
     return None
 
 
