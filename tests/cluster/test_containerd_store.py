@@ -76,11 +76,12 @@ async def test_a_pull_is_listed_with_its_registry(
         await eventually(lambda: all(_registries(store, d) for d in image.blobs), "all labelled")
         assert {content.digest for content in store.contents()} == set(image.blobs)
         assert all(_registries(store, digest) == {"reg.test"} for digest in image.blobs)
-        assert list(store.names()) == [(image.reference, image.manifest)]
+        names = [(image.reference, image.manifest)]
+        await eventually(lambda: list(store.names()) == names, "its tag is listed")
 
         await asyncio.to_thread(containerd.cri.remove, image)
         await eventually(lambda: not list(store.contents()), "all collected")
-        assert list(store.names()) == []
+        await eventually(lambda: not list(store.names()), "its tag is gone")
 
 
 async def test_content_of_another_namespace_is_not_listed(
@@ -150,7 +151,7 @@ async def test_only_full_tag_names_are_names(store: ContainerdStore, driver: Con
         assert list(store.names()) == [("docker.io/library/a:1", digest)]
         await driver.set_name("docker.io/library/b@" + digest, digest)
         await driver.set_name("docker.io/library/b:1", digest)
-        await eventually(lambda: store.resolve("docker.io/library/b:1") == digest, "b:1")
+        await eventually(lambda: store.resolve("docker.io/library/b:1") == digest, "b:1 is listed")
         assert len(list(store.names())) == 2
 
 
