@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,10 +19,10 @@ from p2p.port import (
     PeerId,
     PeerUnreachable,
 )
-from p2p.wire.address import Endpoint, IPAddress, is_dialable, show_peer, unpack
-from p2p.wire.admission import Admission
+from p2p.wire.address import Endpoint, is_dialable, show_peer, unpack
 from p2p.wire.connection import Connection
 from p2p.wire.dialer import dial_first
+from p2p.wire.doors import Doors
 from p2p.wire.frames import MAX_MESSAGE_BYTES, frame
 from p2p.wire.identify import write_identify
 from p2p.wire.identity import Identity, load_or_create
@@ -30,8 +30,7 @@ from p2p.wire.interfaces import announced_ips, read_interfaces
 from p2p.wire.line import Exchange, Line
 from p2p.wire.listener import open_listeners
 from p2p.wire.services import Services
-from p2p.wire.socket import WireSocket, connect
-from p2p.wire.upgrade import HandshakeFailed, Upgraded, Upgrader
+from p2p.wire.upgrade import Upgraded
 
 if TYPE_CHECKING:
     from p2p.settings import Settings
@@ -39,18 +38,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spegla.p2p")
 
-DIAL_SECONDS = 1.5
-"""Connecting and handshake with one address of a peer."""
-
-HANDSHAKE_SECONDS = 5.0
-"""For a peer that dials us: it may be on a slow machine, and holds a place meanwhile."""
-
 IDENTITY_FILE = "peer.key"
 
 _MAX_CONNECTIONS_PER_PEER = 4
 _SWEEP_SECONDS = 30.0
 _IDLE_SECONDS = 60.0
-_MAX_WARNED = 256
 
 
 @asynccontextmanager
@@ -75,8 +67,7 @@ class Host:
         self._settings = settings
         self._identity = identity
         self._nursery = nursery
-        self._upgrader = Upgrader(identity)
-        self._admission = Admission(settings.limits)
+        self._doors = Doors(identity, settings.psk, settings.limits)
         self._services = Services(self._describe, self._on_identified)
         self._connections: dict[PeerId, list[Connection]] = {}
         self._lines: dict[tuple[PeerId, str], Line] = {}
@@ -85,7 +76,6 @@ class Host:
         self._port = settings.port
         self._own: frozenset[Endpoint] = frozenset()
         self._local = PeerAddress(identity.peer, ())
-        self._warned: set[IPAddress] = set()
 
     @property
     def local(self) -> PeerAddress:
@@ -163,7 +153,7 @@ class Host:
                 return PeerAddress(connection.peer, (address,))
         upgraded: list[Upgraded] = []
         with trio.move_on_after(timeout):
-            upgraded.append(await self._dial(endpoint))
+            upgraded.append(await self._doors.dial(endpoint))
         if not upgraded:
             raise PeerUnreachable(f"{endpoint}: no answer within {timeout:g} s")
         peer = upgraded[0].peer
@@ -255,7 +245,7 @@ class Host:
         try:
             upgraded = await dial_first(
                 self._dialable(peer.addresses),
-                lambda endpoint: self._dial(endpoint, peer.peer),
+                lambda endpoint: self._doors.dial(endpoint, peer.peer),
                 lambda late: late.socket.abort(),
             )
             return self._start(upgraded)
@@ -270,65 +260,13 @@ class Host:
             if is_dialable(endpoint.ip) and endpoint not in self._own
         ]
 
-    async def _dial(self, endpoint: Endpoint, expected: PeerId | None = None) -> Upgraded:
-        deadline = trio.current_time() + DIAL_SECONDS
-        try:
-            with trio.fail_at(deadline):
-                stream = await connect(endpoint)
-        except trio.TooSlowError:
-            raise PeerUnreachable(f"no connection within {DIAL_SECONDS:g} s") from None
-        except OSError as error:
-            raise PeerUnreachable(str(error.strerror or error)) from error
-        try:
-            upgraded = await self._upgrader.upgrade(
-                self._socket(stream, endpoint.ip, endpoint.port, is_initiator=True),
-                max(0.1, deadline - trio.current_time()),
-            )
-        except HandshakeFailed as error:
-            self._warn_of_key(endpoint.ip, f"dialled {endpoint}", error)
-            raise PeerUnreachable(f"handshake: {error}") from error
-        if expected is not None and upgraded.peer != expected:
-            upgraded.socket.abort()
-            raise PeerUnreachable(f"another peer answered, {show_peer(upgraded.peer)}")
-        return upgraded
-
     async def _accept(self, listener: trio.SocketListener) -> None:
         # `serve_listeners` survives running out of descriptors: it waits and goes on.
-        await trio.serve_listeners(self._take, [listener], handler_nursery=self._nursery)
+        take = partial(self._doors.take, carry=self._carry)
+        await trio.serve_listeners(take, [listener], handler_nursery=self._nursery)
 
-    async def _take(self, stream: trio.SocketStream) -> None:
-        try:
-            name = stream.socket.getpeername()
-        except OSError:  # gone already
-            stream.socket.close()
-            return
-        remote = ipaddress.ip_address(name[0].partition("%")[0])
-        if not self._admission.begin(remote):
-            log.debug("refused a connection from %s: too many", remote)
-            stream.socket.close()
-            return
-        try:
-            socket = self._socket(stream, remote, name[1], is_initiator=False)
-            try:
-                upgraded = await self._upgrader.upgrade(socket, HANDSHAKE_SECONDS)
-            except HandshakeFailed as error:
-                if socket.has_received:  # else a port scan, or a probe of health
-                    self._warn_of_key(remote, f"{remote} dialled us", error)
-                return
-            finally:
-                self._admission.shaken(remote)
-            if upgraded.peer == self._identity.peer:
-                socket.abort()
-                return
-            connection = self._register(upgraded)
-            await self._run(connection)
-        finally:
-            self._admission.end(remote)
-
-    def _socket(
-        self, stream: trio.SocketStream, remote: IPAddress, port: int, *, is_initiator: bool
-    ) -> WireSocket:
-        return WireSocket(stream, remote, port, is_initiator=is_initiator, psk=self._settings.psk)
+    async def _carry(self, upgraded: Upgraded) -> None:
+        await self._run(self._register(upgraded))
 
     def _start(self, upgraded: Upgraded) -> Connection:
         connection = self._register(upgraded)
@@ -373,13 +311,3 @@ class Host:
             self._settings.agent,
             connection.remote.pack(),
         )
-
-    def _warn_of_key(self, remote: IPAddress, what: str, error: HandshakeFailed) -> None:
-        """Says once an address that it is there and yet no peer, the sign of a wrong key."""
-        if remote in self._warned:
-            log.debug("%s: %s", what, error)
-            return
-        if len(self._warned) >= _MAX_WARNED:
-            self._warned.clear()
-        self._warned.add(remote)
-        log.warning("%s, but the handshake failed (%s): wrong pre-shared key?", what, error)

@@ -17,6 +17,7 @@ from p2p.port import (
     PeerId,
     PeerUnreachable,
 )
+from p2p.wire import doors
 from p2p.wire import host as host_module
 from p2p.wire.address import Endpoint, unpack
 from p2p.wire.listener import ListenError
@@ -350,7 +351,7 @@ def test_disconnect_drops_the_peer(run_trio, new_host):
 
 @pytest.mark.parametrize("other", [b"x" * 32, None], ids=["wrong", "none"])
 def test_wrong_key_is_said_once_and_leaks_nothing(run_trio, new_host, caplog, monkeypatch, other):
-    monkeypatch.setattr(host_module, "DIAL_SECONDS", 0.5)
+    monkeypatch.setattr(doors, "DIAL_SECONDS", 0.5)
 
     async def main():
         async with new_host(psk=PSK) as one, new_host(psk=other) as two:
@@ -410,7 +411,7 @@ def test_more_connections_than_a_peer_needs_are_closed(run_trio, new_host):
     async def main():
         async with new_host() as one, new_host() as two:
             for _ in range(8):
-                two._start(await two._dial(unpack(one.local.addresses[0])))
+                two._start(await two._doors.dial(unpack(one.local.addresses[0])))
             await until(lambda: one.connections <= 4)
 
     run_trio(main)

@@ -11,7 +11,7 @@ from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamReset
 
 from p2p.wire import connection as connection_module
-from p2p.wire import host as host_module
+from p2p.wire import doors
 from p2p.wire.frames import frame, propose
 from p2p.wire.identify import IDENTIFY
 from p2p.wire.muxer import MAX_BUFFERED_BYTES
@@ -63,12 +63,11 @@ async def check_alive(host, other):
 
 @pytest.mark.parametrize("psk", [None, b"k" * 32], ids=["open", "psk"])
 def test_foreign_openings_leave_no_trace(run_trio, new_host, monkeypatch, psk):
-    monkeypatch.setattr(host_module, "HANDSHAKE_SECONDS", 0.3)
-
     async def main():
         async with new_host(psk=psk) as host, new_host(psk=psk) as other:
             host.handle(ECHO, echo)
             await check_alive(host, other)
+            monkeypatch.setattr(doors, "HANDSHAKE_SECONDS", 0.3)
             descriptors = psutil.Process().num_fds()
             tasks = trio.lowlevel.current_statistics().tasks_living
             chance = random.Random(7)
@@ -78,7 +77,7 @@ def test_foreign_openings_leave_no_trace(run_trio, new_host, monkeypatch, psk):
                 for _ in range(60):
                     data = chance.randbytes(chance.randrange(1, 3000))
                     nursery.start_soon(throw_at, host, data)
-            await settles(lambda: host._admission.open <= 1)
+            await settles(lambda: host._doors.admission.open <= 1)
             await settles(lambda: psutil.Process().num_fds() <= descriptors)
             await settles(lambda: trio.lowlevel.current_statistics().tasks_living <= tasks + 2)
             await check_alive(host, other)
@@ -96,23 +95,23 @@ def test_idle_connections_of_one_address_do_not_block_another(run_trio, new_host
                 await sock.bind(("127.0.0.2", 0))
                 await sock.connect(("127.0.0.1", host.port))
                 idle.append(sock)
-            await settles(lambda: host._admission.open == 8)
+            await settles(lambda: host._doors.admission.open == 8)
             await check_alive(host, other)
             for sock in idle:
                 sock.close()
-            await settles(lambda: host._admission.open == 1)
+            await settles(lambda: host._doors.admission.open == 1)
 
     run_trio(main)
 
 
 def test_handshake_that_never_ends_loses_its_place(run_trio, new_host, monkeypatch):
-    monkeypatch.setattr(host_module, "HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr(doors, "HANDSHAKE_SECONDS", 0.2)
 
     async def main():
         async with new_host() as host:
             stream = await trio.open_tcp_stream("127.0.0.1", host.port)
-            await settles(lambda: host._admission.open == 1)
-            await settles(lambda: host._admission.open == 0)
+            await settles(lambda: host._doors.admission.open == 1)
+            await settles(lambda: host._doors.admission.open == 0)
             await stream.aclose()
 
     run_trio(main)
