@@ -25,13 +25,16 @@ class Member:
         name = f"{number}-forgetful" if forgetful else str(number)
         bootstrap = [] if number == 1 else [f"/ip4/127.0.0.1/tcp/{PORT}"]
         words = [sys.executable, "-m", "benchmarks.swarm_node", f"127.0.0.{number}"]
-        self._process = subprocess.Popen(
-            space.command([*words, str(folder / name), *bootstrap]),
-            cwd=CHECKOUT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._log = folder / f"{name}.log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                space.command([*words, str(folder / name), *bootstrap]),
+                cwd=CHECKOUT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
 
     def order(self, *words: object) -> None:
         """Gives it an order; `answer` brings what comes of it."""
@@ -53,7 +56,8 @@ class Member:
         finally:
             alarm.cancel()
         if not line:
-            raise RuntimeError(f"process {self._process.pid} of the swarm ended or hung")
+            said = self._log.read_text()[-2000:]
+            raise RuntimeError(f"a node of the swarm ended or hung; its last words:\n{said}")
         return json.loads(line)
 
     def ask(self, *words: object) -> Any:

@@ -17,12 +17,14 @@ import uvloop
 
 from p2p.node import Node
 from p2p.provider import Provider
-from p2p.settings import Settings
+from p2p.settings import Limits, Settings
 
 PORT = 5001
 
 _SWITCH_SECONDS = 0.001  # as mirror.agent sets it
 _TIMEOUT = 2.0
+# All of 127.0.0.0/8 is dialled from 127.0.0.1.
+_LIMITS = Limits(connections_per_address=1000)
 
 
 class Forgetful(Node):
@@ -36,12 +38,17 @@ class Forgetful(Node):
 async def serve(ip: str, folder: Path, bootstrap: Sequence[str]) -> None:
     """Runs a node that obeys stdin.
 
-    Orders: `provide PREFIX COUNT` (seconds), `known PREFIX COUNT` (how many it has records of),
-    `all PREFIX COUNT` (the time when it knew all), `find PREFIX COUNT` (seconds of each lookup),
-    `peers` (how many it has).
+    Orders: `provide PREFIX COUNT` (times of its start and end), `all PREFIX COUNT` (the time when
+    it had records of all), `find PREFIX COUNT` (seconds of each lookup; null: not found), `peers`
+    (how many answer).
     """
     settings = Settings(
-        data_dir=folder, port=PORT, listen=(ip,), announce=(ip,), bootstrap=tuple(bootstrap)
+        data_dir=folder,
+        port=PORT,
+        listen=(ip,),
+        announce=(ip,),
+        bootstrap=tuple(bootstrap),
+        limits=_LIMITS,
     )
     kind = Forgetful if "forgetful" in folder.name else Node
     async with kind(settings) as node:
