@@ -86,10 +86,7 @@ class Advertiser:
         """Follows the store until cancelled."""
         unsubscribe = self._store.subscribe(self._on_change)
         try:
-            for content in self._store.contents():
-                self._on_change(ContentAdded(content))
-            for name, digest in self._store.names():
-                self._on_change(NameSet(name, digest))
+            self._catch_up()
             while True:
                 await self._changed.wait()
                 self._changed.clear()
@@ -113,6 +110,19 @@ class Advertiser:
             raise
         log.debug("advertised %d keys, withdrew %d", len(provide), len(withdraw))
         self._show_counts()
+
+    def _catch_up(self) -> None:
+        """Learns what the store holds by now, and what is gone since an earlier `run`."""
+        for name in [name for name in self._digest_of if self._store.resolve(name) is None]:
+            self._on_change(NameRemoved(name))
+        blobs = [Digest(key) for key, a in self._adverts.items() if a.kind is not _Kind.TAG]
+        for digest in blobs:
+            if self._store.find(digest) is None:
+                self._on_change(ContentRemoved(digest))
+        for content in self._store.contents():
+            self._on_change(ContentAdded(content))
+        for name, digest in self._store.names():
+            self._on_change(NameSet(name, digest))
 
     def _on_change(self, change: Change) -> None:
         match change:
@@ -167,10 +177,10 @@ class Advertiser:
         self._count(old, -1)
         self._count(advert, 1)
         self._adverts[key] = advert
+        self._changed.set()
         if old is None:
             self._to_withdraw.discard(key)
             self._to_provide.add(key)
-            self._changed.set()
 
     def _drop(self, key: str) -> None:
         old = self._adverts.pop(key, None)
