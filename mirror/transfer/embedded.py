@@ -66,7 +66,10 @@ class Embedded:
             return self._open_kept(description, asked)
         description = Description(growing.digest, growing.total, "", Source.UPSTREAM)
         span = Span(0, growing.total) if asked is None else asked.resolve(growing.total)
-        blob = growing.open()
+        try:
+            blob = growing.open()
+        except Abandoned as error:
+            raise NotHere(f"{growing.digest} did not arrive: {error}") from error
         body = GrowingBody(growing, blob, span, self._limits.chunk)
         return Found(description, span, body, blob.close)
 
@@ -128,6 +131,8 @@ class GrowingBody:
             while offset < min(arrived, self._span.stop):
                 length = min(self._chunk, min(arrived, self._span.stop) - offset)
                 data = await self._blob.read(offset, length)
+                if not data:
+                    raise BrokenOff(f"{self._growing.digest} ends at byte {offset} of its file")
                 offset += len(data)
                 yield memoryview(data)
 
