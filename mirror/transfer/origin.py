@@ -87,9 +87,7 @@ class PeersFirst:
                 log.warning(
                     "%s is asked for tags again in %g s: %s", registry, _UPSTREAM_REST, error
                 )
-        return await self._remote.manifest(
-            Wanted(Kind.MANIFEST, registry, repository, None, wanted)
-        )
+        return await self._remote.manifest(_by_tag(registry, repository, wanted))
 
     @asynccontextmanager
     async def open_blob(
@@ -99,10 +97,13 @@ class PeersFirst:
         upstream = functools.partial(self._upstream.open_blob, registry, repository, digest)
         wanted = Wanted(Kind.BLOB, registry, repository, digest, None)
         async with AsyncExitStack() as stack:
+            if offset:
+                yield await stack.enter_async_context(upstream(offset))
+                return
             try:
                 relay = await stack.enter_async_context(self._remote.download(wanted))
             except NotHere:
-                yield await stack.enter_async_context(upstream(offset))
+                yield await stack.enter_async_context(upstream(0))
             else:
                 yield _Rescued(relay, upstream)
 
