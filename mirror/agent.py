@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from p2p.node import Node
 
 from mirror import VERSION
 from mirror.advertise import Advertiser
-from mirror.cluster.certificates import certificates, client_context, server_context
+from mirror.cluster.certificates import TlsFiles, certificates, client_context, server_context
 from mirror.config.certsd import apply_hosts
 from mirror.config.node import NodeConfig
 from mirror.config.registries import Registries, load_registries
@@ -32,7 +31,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.reference import DEFAULT_REGISTRY
 from mirror.registry.policy import Policy
 from mirror.registry.pull import PullApi
-from mirror.registry.server import Endpoint, serve
+from mirror.registry.server import Endpoint, metrics_app, serve
 from mirror.store.port import Store
 from mirror.supervise import supervise, watch_loop
 from mirror.transfer.client import PeerClient
@@ -41,7 +40,9 @@ from mirror.transfer.limits import Limits
 from mirror.transfer.peers import PeerBook
 from mirror.transfer.remote import Remote
 from mirror.transfer.transfer import Transfer
+from p2p.node import Node
 from p2p.settings import Settings
+from p2p.settings import TlsFiles as BootstrapTls
 from p2p.wire.swarmkey import parse_psk
 
 log = logging.getLogger("spegla.agent")
@@ -52,6 +53,7 @@ _READY_SECONDS = 5.0
 _SWEEP_SECONDS = 10.0
 _SWITCH_SECONDS = 0.001
 _TRANSFER_THREADS = 4
+_WITHOUT_EFFECT = ("zone", "upload_limit", "memory_limit", "web_address", "snapshotter")
 
 
 def run(config: NodeConfig) -> None:
@@ -77,6 +79,7 @@ async def _run(config: NodeConfig) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    _check_scope(config)
     registries = load_registries(config)
     if not registries.mirrored:
         log.warning(
@@ -99,7 +102,7 @@ async def _started(config: NodeConfig, registries: Registries) -> AsyncIterator[
     files = None if config.insecure_http else certificates(config, datetime.now(UTC))
     covers = functools.lru_cache(maxsize=4096)(registries.covers)
     metrics = Metrics()
-    node = Node(_network_settings(config))
+    node = Node(_network_settings(config, files))
     async with AsyncExitStack() as stack:
         client = PeerClient(
             PeerBook(),
@@ -124,10 +127,15 @@ async def _started(config: NodeConfig, registries: Registries) -> AsyncIterator[
         )
         pull = PullApi(transfer, policy, metrics, held.expect)
         endpoint = Endpoint(pull, policy, metrics, obstacle, show_metrics=config.supervisor_metrics)
+        if config.metrics_address is not None:
+            host, _, port = config.metrics_address.rpartition(":")
+            shown = metrics_app(metrics)
+            await stack.enter_async_context(serve(shown, int(port), None, host.strip("[]") or None))
         server_tls = None if files is None else server_context(files)
         await stack.enter_async_context(serve(endpoint.app, config.registry_port, server_tls))
         # After the server, so that it ends before: records are withdrawn while all still answer.
-        await stack.enter_async_context(node)
+        await stack.enter_async_context(_joined(node))
+        _show_network(metrics, node, client.book)
         facts = {"version": VERSION, "node": config.node_name, "store": type(held.store).__name__}
         control = Control(
             facts, node=node, store=held.store, book=client.book, metrics=metrics, obstacle=obstacle
@@ -152,6 +160,37 @@ async def _started(config: NodeConfig, registries: Registries) -> AsyncIterator[
             "network": node.wait_failed,
             "readiness": functools.partial(_tell_readiness, obstacle),
         }
+
+
+@asynccontextmanager
+async def _joined(node: Node) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(node)
+        except (OSError, ValueError) as error:
+            raise SetupError(str(error)) from error
+        yield
+
+
+def _check_scope(config: NodeConfig) -> None:
+    """Says what is set and does not work in this version, rather than pass over it."""
+    if config.server is not None:
+        raise SetupError(
+            f"server is {config.server}: joining a server is not part of this version; leave "
+            "server out and name other nodes by bootstrap, with tls-ca, tls-cert, tls-key and "
+            "psk-file the same for all"
+        )
+    for name in _WITHOUT_EFFECT:
+        if getattr(config, name) != NodeConfig.__dataclass_fields__[name].default:
+            log.warning("%s is set, and has no effect in this version", name.replace("_", "-"))
+
+
+def _show_network(metrics: Metrics, node: Node, book: PeerBook) -> None:
+    metrics.gauge("spegla_peers", "Peers that answer.", lambda: node.stats().peers_up)
+    metrics.gauge("spegla_records", "Records held for peers.", lambda: node.stats().records)
+    metrics.gauge("spegla_own_keys", "Keys this node provides.", lambda: node.stats().own_keys)
+    metrics.gauge("spegla_lookups", "Walks through the network.", lambda: node.stats().lookups)
+    metrics.gauge("spegla_transfers", "Bodies that peers are sending us.", lambda: book.running)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +233,17 @@ async def _hold(
     )
 
 
-def _network_settings(config: NodeConfig) -> Settings:
+def _network_settings(config: NodeConfig, files: TlsFiles | None) -> Settings:
+    tls = BootstrapTls()
+    if files is not None:
+        tls = BootstrapTls(files.ca, files.client_cert, files.client_key)
     return Settings(
         data_dir=config.node_dir,
         port=config.p2p_port,
         announce=tuple(map(str, config.node_ip)),
         psk=None if config.psk_file is None else _read_psk(config.psk_file),
         bootstrap=config.bootstrap,
+        tls=tls,
         agent=f"spegla/{VERSION}",
     )
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from p2p.node import Node
 
 from mirror.errors import SetupError
 from mirror.metrics import Metrics
@@ -19,6 +18,7 @@ from mirror.oci.digest import Digest, InvalidDigest
 from mirror.oci.reference import InvalidReference, Reference
 from mirror.store.port import Store
 from mirror.transfer.peers import PeerBook
+from p2p.node import Node
 
 SOCKET_NAME = "control.sock"
 
@@ -65,7 +65,7 @@ class Control:
                 "tags": sum(1 for _ in self._store.names()),
                 "network": asdict(self._node.stats()),
                 "peers": len(self._node.peers()),
-                "transfers": sum(peer.running for peer in self._book.all()),
+                "transfers": self._book.running,
                 "counters": self._metrics.counters(),
             }
         )

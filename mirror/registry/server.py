@@ -114,7 +114,18 @@ class Endpoint:
         return web.Response(text="ok")
 
     async def _render_metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+        return _metrics_response(self._metrics)
+
+
+def metrics_app(metrics: Metrics) -> web.Application:
+    """`/metrics` alone, for an address of its own (`metrics-address`)."""
+
+    async def render(_: web.Request) -> web.Response:
+        return _metrics_response(metrics)
+
+    app = web.Application()
+    app.router.add_get("/metrics", render)
+    return app
 
 
 @asynccontextmanager
@@ -157,6 +168,10 @@ async def serve(
 
 async def _nothing_here(request: web.Request) -> web.StreamResponse:
     raise NameUnknown(f"nothing is served at {request.path[:200]!r}")
+
+
+def _metrics_response(metrics: Metrics) -> web.Response:
+    return web.Response(body=metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def _handler_name(request: web.Request) -> str:

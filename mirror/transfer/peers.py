@@ -61,6 +61,11 @@ class PeerBook:
     def __len__(self) -> int:
         return len(self._peers)
 
+    @property
+    def running(self) -> int:
+        """Bodies that peers send us now."""
+        return sum(peer.running for peer in self._peers.values())
+
     def get(self, address: str) -> Peer:
         """The peer at `address`, met or new."""
         peer = self._peers.get(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from mirror.errors import NotHere
@@ -11,6 +12,9 @@ from mirror.store.port import Content, Store
 from mirror.transfer.elsewhere import Elsewhere
 from mirror.transfer.found import Description, FileBody, Found, Source
 from mirror.transfer.wanted import Kind, Wanted
+
+
+log = logging.getLogger("spegla.transfer")
 
 
 class Transfer:
@@ -49,12 +53,17 @@ class Transfer:
         """Opens what this node itself holds.
 
         Raises:
-            NotHere: As in `held`, or it was deleted a moment ago.
+            NotHere: As in `held`, or it was deleted a moment ago, or cannot be opened.
             RangeNotSatisfiable: The range lies outside of it.
         """
         description = self.held(wanted)
         span = Span(0, description.size) if asked is None else asked.resolve(description.size)
-        blob = self._store.open(description.digest)
+        try:
+            blob = self._store.open(description.digest)
+        except OSError as error:
+            # Out of descriptors, a broken disk: peers may still have it.
+            log.warning("%s cannot be opened: %s", description.digest, error)
+            raise NotHere(f"{wanted.key} cannot be opened") from error
         return Found(description, span, FileBody(blob), blob.close)
 
     async def describe(self, wanted: Wanted) -> Description:
