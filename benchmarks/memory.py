@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from benchmarks.client import Client, Untrue
 from benchmarks.content import add_small, blob_path
 from benchmarks.lab import LOOPBACK, Lab
+from benchmarks.scale import Scale
 from benchmarks.table import Row, at_most
 from benchmarks.usage import Usage
 from mirror.transfer.client import MIRRORED_HEADER
@@ -19,8 +21,6 @@ _BUSY_MIB = 128.0
 _IDLE_PERCENT = 1.0
 _SETTLE_SECONDS = 2.0
 _BUSY_SECONDS = 8.0
-_SLOW = 24 * 1024 * 1024
-"""Bytes a second of each reader, so that all transfers are under way at the same time."""
 
 
 def run(lab: Lab) -> Iterator[Row]:
@@ -50,35 +50,38 @@ def _idle(lab: Lab, agents: list[Spegla]) -> Iterator[Row]:
 
 
 def _busy(lab: Lab, agents: list[Spegla]) -> Iterator[Row]:
-    digest, size = lab.large
+    digest, _ = lab.large
     path = blob_path(digest)
-    clients = {
-        "served": lab.client(2, tls=True, headers=(f"{MIRRORED_HEADER}: true",)),
-        "relayed": lab.client(2, tls=True),
-    }
-    hosts = {"served": lab.space(1).ipv4, "relayed": LOOPBACK}
-    for index, what in enumerate(clients):
-        url = lab.ask(clients[what], hosts[what], REGISTRY_PORT, path)
-        usage = Usage(agents[index].daemon.pid)
+    as_peer = lab.client(2, tls=True, headers=(f"{MIRRORED_HEADER}: true",))
+    as_containerd = lab.client(2, tls=True)
+    holder, relay = agents
+    for what, agent, handler, client, host in (
+        ("served", holder, "blob", as_peer, lab.space(1).ipv4),
+        ("relayed", relay, "mirror", as_containerd, LOOPBACK),
+    ):
+        url = lab.ask(client, host, REGISTRY_PORT, path)
+        usage = Usage(agent.daemon.pid)
         usage.forget_peak()
-        _transfer(clients[what], url, agents[index], lab.scale.transfers)
-        yield at_most(
-            f"memory, {lab.scale.digests:,} digests and {lab.scale.transfers} × "
-            f"{lab.scale.blob_text} {what}, TLS",
-            usage.peak_mib(),
-            _BUSY_MIB,
-            "MiB",
-            f"{usage.resident_mib():.0f} MiB after",
+        with _readers(lab.scale, client, url):
+            time.sleep(_BUSY_SECONDS)
+            under_way = agent.metric("http_requests_inflight", handler=handler)
+        if under_way < lab.scale.transfers:
+            raise Untrue(f"{under_way:.0f} transfers under way, not {lab.scale.transfers}")
+        question = (
+            f"memory, {lab.scale.digests:,} digests and {lab.scale.transfers} of "
+            f"{lab.scale.blob_text} {what} at once, TLS"
         )
+        after = f"{usage.resident_mib():.0f} MiB after"
+        yield at_most(question, usage.peak_mib(), _BUSY_MIB, "MiB", after)
 
 
-def _transfer(client: Client, url: str, agent: Spegla, count: int) -> None:
-    readers = [client.slow(url, _SLOW) for _ in range(count)]
+@contextmanager
+def _readers(scale: Scale, client: Client, url: str) -> Iterator[None]:
+    """Reads a body several times at once, too slowly to come to its end within the block."""
+    rate = int(scale.blob / (_BUSY_SECONDS * 4))
+    readers = [client.slow(url, rate) for _ in range(scale.transfers)]
     try:
-        time.sleep(_BUSY_SECONDS)
-        under_way = agent.metric("http_requests_inflight")
-        if under_way < count or any(reader.poll() is not None for reader in readers):
-            raise Untrue(f"{under_way:.0f} transfers were under way, expected {count}")
+        yield
     finally:
         for reader in readers:
             reader.kill()
