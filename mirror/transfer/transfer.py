@@ -13,7 +13,6 @@ from mirror.transfer.elsewhere import Elsewhere
 from mirror.transfer.found import Description, FileBody, Found, Source
 from mirror.transfer.wanted import Kind, Wanted
 
-
 log = logging.getLogger("spegla.transfer")
 
 
