@@ -100,9 +100,10 @@ class Answers:
     def _add(self, sender: PeerAddress, request: Message, now: float) -> None:
         """Files a record of the sender's own.
 
-        A wrong one is passed over without a reset, which would take the ones behind it along.
+        A wrong one is passed over without a reset, which would take the ones behind it along; so
+        is one that was still on its way when its sender left.
         """
-        if not request.key:
+        if not request.key or sender.peer in self._peers.absent:
             self.refused += 1
             return
         for provider in peers_in(request.provider_peers):

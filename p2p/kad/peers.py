@@ -101,7 +101,9 @@ class Peers:
         self.ask(address, find_node(self.local), lambda *_: self._probing.discard(peer), now)
 
     def heard_from(self, peer: PeerId, now: float) -> None:
-        """A peer sent something of its own accord: if it counts as failing, it is tried now."""
+        """A peer sent something of its own accord: if it counts as lost, it is no more."""
+        if peer in self.absent and peer in self._connected:
+            self.absent.back(peer)
         contact = self.table.get(peer)
         if contact is not None and contact.failures:
             self.probe(contact.address, now)
