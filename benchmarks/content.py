@@ -62,7 +62,7 @@ async def _add(containerd: Containerd, blobs: list[bytes]) -> list[Digest]:
 
         async def add(blob: bytes) -> None:
             async with turns:
-                await driver.add(blob, HOST)
+                await driver.commit(blob, labels={f"{SOURCE}{HOST}": "bench"})
 
         for blob in blobs:
             tasks.create_task(add(blob))

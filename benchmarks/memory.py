@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from benchmarks.client import Client, Untrue
@@ -29,8 +30,8 @@ def run(lab: Lab) -> Iterator[Row]:
         yield from _idle(lab, agents)
     digests = lab.scale.digests
     blobs = [number.to_bytes(8, "big") for number in range(digests)]
-    for number in 1, 2:
-        add_small(lab.containerd(number), blobs)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda number: add_small(lab.containerd(number), blobs), (1, 2)))
     with lab.agents(2, tls=True) as agents:
         for agent in agents:
             wait_until("all to be advertised", lambda: _advertised(agent) >= digests, 60)  # noqa: B023

@@ -48,11 +48,13 @@ class ContentDriver:
         await asyncio.sleep(self._label_after)
         await self.label(digest, {f"{SOURCE}{registry}": "some/repository"})
 
-    async def commit(self, data: bytes, ref: str | None = None) -> Digest:
-        """Commits content that the garbage collector leaves alone, with no registry."""
+    async def commit(
+        self, data: bytes, ref: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> Digest:
+        """Commits content that the garbage collector leaves alone, with these labels at once."""
         digest = Digest.of(data)
         writer = self._content.Write(
-            self._messages(data, digest, ref or f"test-{digest}"),
+            self._messages(data, digest, ref or f"test-{digest}", {**_KEEP, **(labels or {})}),
             timeout=10,
             metadata=self._connection.metadata,
         )
@@ -94,7 +96,7 @@ class ContentDriver:
         await self._connection.call(self._images.Delete, request)
 
     async def _messages(
-        self, data: bytes, digest: Digest, ref: str
+        self, data: bytes, digest: Digest, ref: str, labels: Mapping[str, str]
     ) -> AsyncIterator[content.WriteContentRequest]:
         for offset in range(0, len(data), _CHUNK):
             yield content.WriteContentRequest(
@@ -110,5 +112,5 @@ class ContentDriver:
             total=len(data),
             offset=len(data),
             expected=digest,
-            labels=_KEEP,
+            labels=labels,
         )

@@ -19,6 +19,8 @@ log:
 storage:
   filesystem:
     rootdirectory: {data}
+  cache:
+    blobdescriptor: inmemory
   maintenance:
     uploadpurging:
       enabled: false
