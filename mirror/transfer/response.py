@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 MAX_HEAD_BYTES = 16 * 1024
 
-_STATUS_LINE = re.compile(r"(HTTP/1\.[01]) ([1-5][0-9]{2})(?: |\Z)")
+_STATUS_LINE = re.compile(r"(HTTP/1\.[01]) ([2-5][0-9]{2})(?: |\Z)")
 
 
 class MalformedResponse(ValueError):
@@ -48,7 +48,7 @@ def parse_head(head: bytes) -> ResponseHead:
     """Parses everything before the blank line.
 
     Raises:
-        MalformedResponse: It is no HTTP/1.x response head.
+        MalformedResponse: It is no final HTTP/1.x response head; interim ones are never asked for.
     """
     status_line, *lines = head.decode("latin-1").split("\r\n")
     match = _STATUS_LINE.match(status_line)

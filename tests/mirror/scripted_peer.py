@@ -70,9 +70,7 @@ class Asked:
     def reset(self) -> Hangup:
         """Resets the connection; to be raised."""
         linger = struct.pack("ii", 1, 0)
-        self.writer.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, linger
-        )
+        self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.writer.transport.abort()
         return Hangup()
 
@@ -181,7 +179,8 @@ def hanging_after(data: bytes, count: int) -> Behaviour:
 
     async def behave(asked: Asked) -> None:
         await asked.send((await asked.ok(data))[:count])
-        await asked.hang()
+        if asked.method != "HEAD":
+            await asked.hang()
 
     return behave
 
@@ -191,6 +190,8 @@ def cut_after(data: bytes, count: int, *, reset: bool = False) -> Behaviour:
 
     async def behave(asked: Asked) -> None:
         body = await asked.ok(data)
+        if asked.method == "HEAD":
+            return
         await asked.send(body[:count])
         if reset:
             await asyncio.sleep(0.02)  # a reset overtakes what is still on its way
@@ -200,12 +201,13 @@ def cut_after(data: bytes, count: int, *, reset: bool = False) -> Behaviour:
     return behave
 
 
-def trickling(data: bytes, piece: int, pause: float) -> Behaviour:
-    """Sends a piece at a time, for ever."""
+def trickling(data: bytes, piece: int, pause: float, after: int = 0) -> Behaviour:
+    """Sends a piece at a time once `after` bytes are out."""
 
     async def behave(asked: Asked) -> None:
         body = await asked.ok(data)
-        for start in range(0, len(body), piece):
+        await asked.send(body[:after])
+        for start in range(after, len(body), piece):
             await asked.send(body[start : start + piece])
             await asyncio.sleep(pause)
 
