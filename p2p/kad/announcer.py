@@ -8,7 +8,7 @@ from p2p.kad.commands import Finished
 from p2p.kad.ids import nearest, place_of
 from p2p.kad.messages import withdrawal
 from p2p.kad.outbox import Outbox
-from p2p.kad.peers import Peers
+from p2p.kad.peers import RPC_TIMEOUT, Peers
 from p2p.kad.republish import OwnKeys
 from p2p.kad.spread import Spread
 from p2p.kad.table import Contact, K
@@ -18,8 +18,8 @@ from p2p.port import LEAVE_PROTOCOL, Key, PeerAddress, PeerId
 PUSH_INTERVAL = 30.0
 """Seconds between two hand-overs of all keys to one peer, however often it comes and goes."""
 
-WITHDRAW_TIMEOUT = 0.8
-"""Seconds for a peer to confirm: a leaving node waits for that, and must be gone within one."""
+LEAVE_TIMEOUT = 0.8
+"""Seconds for a peer to confirm that it knows: the leaving node waits, and must be gone in one."""
 
 WITHDRAW_BATCH = 1000
 """Keys of one withdrawal."""
@@ -73,7 +73,7 @@ class Announcer:
         rest = _Countdown(lambda _: self._outbox.say(Finished(job)))
         for address in self._peers.obedient():
             rest.add(1)
-            self._ask_leave(address, message, rest.done)
+            self._tell(address, message, LEAVE_TIMEOUT, rest.done)
         rest.done(now)
         return job
 
@@ -98,7 +98,7 @@ class Announcer:
             return
         self._pushed[peer] = now
         keys: Iterable[Key] = self._own
-        if not self._peers.table.complete:
+        if len(self._peers.table) > K:
             places = sorted(other.place for other in self._peers.table)
             keys = (key for key in self._own if contact.place in nearest(places, place_of(key), K))
         self._send(contact.address, tuple(keys), _nothing)
@@ -165,11 +165,12 @@ class Announcer:
         gone = [key for key in keys if key not in self._own]
         starts = range(0, len(gone), WITHDRAW_BATCH)
         for start in starts:
-            self._ask_leave(address, withdrawal(gone[start : start + WITHDRAW_BATCH]), done)
+            message = withdrawal(gone[start : start + WITHDRAW_BATCH])
+            self._tell(address, message, RPC_TIMEOUT, done)
         return len(starts)
 
-    def _ask_leave(self, address: PeerAddress, message: bytes, done: _Then) -> None:
-        self._outbox.ask(address, LEAVE_PROTOCOL, message, WITHDRAW_TIMEOUT, lambda _, at: done(at))
+    def _tell(self, address: PeerAddress, message: bytes, timeout: float, done: _Then) -> None:
+        self._outbox.ask(address, LEAVE_PROTOCOL, message, timeout, lambda _, at: done(at))
 
 
 class _Countdown:

@@ -15,7 +15,7 @@ from p2p.kad.peers import Peers
 from p2p.kad.records import Records
 from p2p.kad.refresh import Refresher
 from p2p.kad.republish import OwnKeys
-from p2p.kad.table import K, Table
+from p2p.kad.table import Table
 from p2p.kad.walks import Walks
 from p2p.port import Key, PeerAddress, PeerConnected, PeerDisconnected, PeerEvent
 
@@ -65,7 +65,6 @@ class Dht:
         now: The time.
         max_records: Provider records held for others, in all.
         max_records_per_peer: Provider records held for one peer.
-        bucket_size: Contacts a bucket of the routing table takes.
     """
 
     def __init__(
@@ -76,13 +75,12 @@ class Dht:
         *,
         max_records: int = 200_000,
         max_records_per_peer: int = 50_000,
-        bucket_size: int = K,
     ) -> None:
         self.local = local
         self._outbox = Outbox()
         self._records = Records(max_records, max_records_per_peer)
         self._own = OwnKeys(random.random(), now)
-        self._peers = Peers(local.peer, self._outbox, bucket_size)
+        self._peers = Peers(local.peer, self._outbox)
         self._walks = Walks(self._peers, self._outbox)
         self._announcer = Announcer(self._own, self._peers, self._walks, self._outbox)
         self._refresher = Refresher(self._peers, self._walks, random, now)

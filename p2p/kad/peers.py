@@ -35,9 +35,9 @@ Answered = Callable[[Message | None, float], None]
 class Peers:
     """The routing table, kept true."""
 
-    def __init__(self, local: PeerId, outbox: Outbox, bucket_size: int) -> None:
+    def __init__(self, local: PeerId, outbox: Outbox) -> None:
         self.local = local
-        self.table = Table(local, bucket_size)
+        self.table = Table(local)
         self.absent = Absent()
         self.requests = 0
         self.errors = 0

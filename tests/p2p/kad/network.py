@@ -70,10 +70,10 @@ class Network:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._scheduled = 0
 
-    def add(self, *, via: Node | None = None, ours: bool = True, bucket_size: int = 20) -> Node:
+    def add(self, *, via: Node | None = None, ours: bool = True) -> Node:
         """Starts a node, which gets to know the network through `via`."""
         address = address_of(len(self.nodes))
-        dht = Dht(address, Random(self.random.random()), self.now, bucket_size=bucket_size)
+        dht = Dht(address, Random(self.random.random()), self.now)
         protocols = {KAD_PROTOCOL, LEAVE_PROTOCOL} if ours else {KAD_PROTOCOL}
         node = Node(address, dht, frozenset(protocols))
         self.nodes[address.peer] = node

@@ -14,8 +14,8 @@ from tests.p2p.kad.network import address_of
 LOCAL = address_of(0).peer
 
 
-def filled(count: int, bucket_size: int = K) -> Table:
-    table = Table(LOCAL, bucket_size)
+def filled(count: int, bucket: int | None = None) -> Table:
+    table = Table(LOCAL, bucket, bucket) if bucket else Table(LOCAL)
     for number in range(1, count + 1):
         table.add(address_of(number))
     return table
@@ -23,7 +23,7 @@ def filled(count: int, bucket_size: int = K) -> Table:
 
 @given(numbers=st.lists(st.tuples(st.integers(1, 60), st.booleans()), max_size=150))
 def test_the_table_holds_what_a_simple_model_holds(numbers):
-    table, model = Table(LOCAL, 4), {}
+    table, model = Table(LOCAL, 4, 4), {}
     for number, adding in numbers:
         address = address_of(number)
         if adding and address.peer not in model:
@@ -66,7 +66,7 @@ def test_when_all_are_slow_they_are_as_good_as_any():
 
 
 def test_a_full_bucket_keeps_the_old_that_answer():
-    table = filled(200, bucket_size=3)
+    table = filled(200, bucket=3)
     before = {contact.address.peer for contact in table}
     for number in range(200, 300):
         table.add(address_of(number))
@@ -74,7 +74,7 @@ def test_a_full_bucket_keeps_the_old_that_answer():
 
 
 def test_a_failing_contact_makes_room_in_a_full_bucket():
-    table = filled(200, bucket_size=3)
+    table = filled(200, bucket=3)
     failing = next(iter(table))
     failing.failures = 1
     number = 1000
@@ -84,9 +84,12 @@ def test_a_failing_contact_makes_room_in_a_full_bucket():
     assert table.get(address_of(number).peer) is not None
 
 
-def test_a_table_that_had_to_choose_is_not_complete():
-    assert filled(K - 1).complete
-    assert not filled(K + 1).complete
+def test_a_hundred_nodes_fit_and_of_many_more_the_table_stays_small():
+    assert len(filled(100)) == 100
+    assert filled(100).complete
+    large = filled(5000)
+    assert not large.complete
+    assert len(large) < 260
 
 
 def test_a_contact_that_moves_is_named_at_its_new_address():
