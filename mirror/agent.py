@@ -29,9 +29,10 @@ from mirror.errors import SetupError
 from mirror.metrics import Metrics
 from mirror.oci.digest import Digest
 from mirror.oci.reference import DEFAULT_REGISTRY
+from mirror.registry.endpoint import Endpoint, metrics_handler
 from mirror.registry.policy import Policy
 from mirror.registry.pull import PullApi
-from mirror.registry.server import Endpoint, metrics_app, serve
+from mirror.registry.server import serve
 from mirror.store.port import Store
 from mirror.supervise import supervise, watch_loop
 from mirror.transfer.client import PeerClient
@@ -129,10 +130,10 @@ async def _started(config: NodeConfig, registries: Registries) -> AsyncIterator[
         endpoint = Endpoint(pull, policy, metrics, obstacle, show_metrics=config.supervisor_metrics)
         if config.metrics_address is not None:
             host, _, port = config.metrics_address.rpartition(":")
-            shown = metrics_app(metrics)
+            shown = metrics_handler(metrics)
             await stack.enter_async_context(serve(shown, int(port), None, host.strip("[]") or None))
         server_tls = None if files is None else server_context(files)
-        await stack.enter_async_context(serve(endpoint.app, config.registry_port, server_tls))
+        await stack.enter_async_context(serve(endpoint.handle, config.registry_port, server_tls))
         # After the server, so that it ends before: records are withdrawn while all still answer.
         await stack.enter_async_context(_joined(node))
         _show_network(metrics, node, client.book)

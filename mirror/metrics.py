@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+_MAX_REGISTRIES = 500
 _SIZES = [1024 * 5**n for n in range(10)]
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -78,6 +80,7 @@ class Metrics:
             ["source"],
             registry=registry,
         )
+        self.sent = {name: self.bytes.labels(name) for name in ("store", "peer", "upstream")}
         self.failovers = Counter(
             "spegla_failovers", "Bodies that moved to another peer.", registry=registry
         )
@@ -91,6 +94,11 @@ class Metrics:
             "Longest time that the event loop was held up in the last minute.",
             registry=registry,
         )
+        self._registries: set[str] = set()
+        # Looking a label set up costs more than counting; the caches bound how many there are.
+        self._inflight = lru_cache(maxsize=64)(self.requests_inflight.labels)
+        self._mirrored = lru_cache(maxsize=4096)(self.mirror_requests.labels)
+        self._served = lru_cache(maxsize=1024)(self._served_by)
         self.service_failures = Counter(
             "spegla_service_failures",
             "Times a part of the node failed and was started again.",
@@ -108,16 +116,33 @@ class Metrics:
             self.resolve_duration.labels("libp2p").observe(time.perf_counter() - started)
 
     def mirrored(self, registry: str, *, hit: bool) -> None:
-        """Counts a request of this node's containerd."""
-        self.mirror_requests.labels(registry, "hit" if hit else "miss").inc()
+        """Counts a request of this node's containerd.
+
+        With `*` mirrored any name may come, so that only the first 500 are told apart.
+        """
+        if registry not in self._registries:
+            if len(self._registries) >= _MAX_REGISTRIES:
+                registry = "other"
+            self._registries.add(registry)
+        self._mirrored(registry, "hit" if hit else "miss").inc()
         if hit:
             self.last_success.set_to_current_time()
 
+    @contextmanager
+    def inflight(self, handler: str) -> Iterator[None]:
+        """Counts a request while it is served."""
+        gauge = self._inflight(handler)
+        gauge.inc()
+        try:
+            yield
+        finally:
+            gauge.dec()
+
     def served(self, handler: str, method: str, code: int, size: int, seconds: float) -> None:
         """Counts one request at its end."""
-        labels = handler, method, str(code)
-        self.request_duration.labels(*labels).observe(seconds)
-        self.response_size.labels(*labels).observe(size)
+        duration, sizes = self._served(handler, method, code)
+        duration.observe(seconds)
+        sizes.observe(size)
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Exposes a number that is read when the metrics are."""
@@ -137,6 +162,10 @@ class Metrics:
     def render(self) -> bytes:
         """The text that Prometheus scrapes."""
         return generate_latest(self.registry)
+
+    def _served_by(self, handler: str, method: str, code: int) -> tuple[Histogram, Histogram]:
+        labels = handler, method, str(code)
+        return self.request_duration.labels(*labels), self.response_size.labels(*labels)
 
     def _by_registry(self, name: str, what: str) -> Gauge:
         return Gauge(name, f"{what} advertised to peers.", ["registry"], registry=self.registry)

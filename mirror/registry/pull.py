@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 from collections.abc import Callable
 from contextlib import aclosing
 
@@ -32,6 +33,7 @@ from mirror.transfer.wanted import Kind, Wanted
 log = logging.getLogger("spegla.registry")
 
 _SMALL = 64 * 1024
+_ENCODED = re.compile(r"[%+&;]")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 
 
@@ -63,17 +65,15 @@ class PullApi:
         self._metrics = metrics
         self._expect = expect
 
-    async def version(self, request: web.Request) -> web.StreamResponse:
+    def version(self, request: web.BaseRequest) -> web.StreamResponse:
         """`/v2/`: this is a registry."""
         _check_method(request)
         return web.json_response({}, headers={"Docker-Distribution-Api-Version": "registry/2.0"})
 
-    async def pull(self, request: web.Request) -> web.StreamResponse:
+    async def pull(self, request: web.BaseRequest) -> web.StreamResponse:
         """`/v2/<repository>/(manifests|blobs)/<reference>`."""
         _check_method(request)
-        wanted = parse_target(
-            request.path, request.query.get("ns") or self._policy.default_registry
-        )
+        wanted = parse_target(request.path, _registry_of(request) or self._policy.default_registry)
         mirrored = MIRRORED_HEADER in request.headers
         if not self._policy.covers(wanted.registry):
             raise NameUnknown(f"registry {wanted.registry!r} is not mirrored here")
@@ -94,7 +94,7 @@ class PullApi:
         return response
 
     async def _answer(
-        self, request: web.Request, wanted: Wanted, *, local_only: bool
+        self, request: web.BaseRequest, wanted: Wanted, *, local_only: bool
     ) -> web.StreamResponse:
         if request.method == "HEAD":
             if local_only:
@@ -113,22 +113,22 @@ class PullApi:
             found.release()
 
     async def _send(
-        self, request: web.Request, found: Found, *, partial: bool
+        self, request: web.BaseRequest, found: Found, *, partial: bool
     ) -> web.StreamResponse:
         headers = _headers(found.description)
         if partial:
             headers["Content-Range"] = found.span.content_range(found.description.size)
         status = 206 if partial else 200
-        source = self._metrics.bytes.labels(found.description.source.value)
+        sent = self._metrics.sent[found.description.source.value]
         if found.span.length <= _SMALL and (data := await _small_body(found)) is not None:
-            source.inc(len(data))
+            sent.inc(len(data))
             return web.Response(status=status, headers=headers, body=data)
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = found.span.length
         await response.prepare(request)
         try:
             await _stream(request, response, found)
-            source.inc(found.span.length)
+            sent.inc(found.span.length)
         except (BrokenOff, ClientGone, OSError) as error:
             # The headers are out: a clean close is all that is left, and containerd resumes.
             log.warning("%s to %s: %s", found.description.digest, request.remote, error)
@@ -148,7 +148,7 @@ async def _small_body(found: Found) -> bytes | None:
     return None
 
 
-async def _stream(request: web.Request, response: web.StreamResponse, found: Found) -> None:
+async def _stream(request: web.BaseRequest, response: web.StreamResponse, found: Found) -> None:
     if isinstance(found.body, FileBody):
         await send_file(request, response, found.body.blob, found.span)
         return
@@ -164,14 +164,22 @@ async def _stream(request: web.Request, response: web.StreamResponse, found: Fou
         sender.close()
 
 
-def _asked_range(request: web.Request, wanted: Wanted) -> RangeRequest | None:
+def _registry_of(request: web.BaseRequest) -> str | None:
+    """The query's `ns`; the common form is read without parsing a URL."""
+    query = request.rel_url.raw_query_string
+    if query.startswith("ns=") and not _ENCODED.search(query):
+        return query[3:]
+    return request.query.get("ns")
+
+
+def _asked_range(request: web.BaseRequest, wanted: Wanted) -> RangeRequest | None:
     condition = request.headers.get("If-Range")
     if condition is not None and wanted.digest is not None and condition != f'"{wanted.digest}"':
         return None
     return parse_range(request.headers.get("Range"))
 
 
-def _head(request: web.Request, description: Description) -> web.Response:
+def _head(request: web.BaseRequest, description: Description) -> web.Response:
     headers = _headers(description)
     if _not_modified(request, description):
         return web.Response(status=304, headers=headers)
@@ -189,13 +197,13 @@ def _headers(description: Description) -> dict[str, str]:
     }
 
 
-def _not_modified(request: web.Request, description: Description) -> bool:
+def _not_modified(request: web.BaseRequest, description: Description) -> bool:
     known = request.headers.get("If-None-Match")
     if known is None:
         return False
     return known.strip() == "*" or f'"{description.digest}"' in known
 
 
-def _check_method(request: web.Request) -> None:
+def _check_method(request: web.BaseRequest) -> None:
     if request.method not in ("GET", "HEAD"):
         raise Unsupported(f"{request.method} is not served: this registry is for pulling only")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from mirror.oci.digest import Digest, InvalidDigest
 from mirror.oci.errors import DigestInvalid, NameInvalid, NameUnknown
 from mirror.oci.reference import is_registry, is_repository, is_tag
@@ -12,6 +14,7 @@ PREFIX = "/v2/"
 _KINDS = {kind.value: kind for kind in Kind}
 
 
+@lru_cache(maxsize=4096)
 def parse_target(path: str, registry: str) -> Wanted:
     """Reads `/v2/<repository>/(manifests|blobs)/<reference>`.
 

@@ -32,7 +32,7 @@ class ClientGone(ConnectionError):
 
 
 async def send_file(
-    request: web.Request, response: web.StreamResponse, blob: Blob, span: Span
+    request: web.BaseRequest, response: web.StreamResponse, blob: Blob, span: Span
 ) -> None:
     """Sends `span` of an open blob as the body of a prepared response.
 
@@ -58,7 +58,7 @@ class ChunkSender:
         self._sock = sock
 
     @classmethod
-    async def open(cls, request: web.Request, response: web.StreamResponse) -> ChunkSender:
+    async def open(cls, request: web.BaseRequest, response: web.StreamResponse) -> ChunkSender:
         """For the body of a prepared response.
 
         Raises:
@@ -112,7 +112,7 @@ async def _sendfile(sock: socket.socket, descriptor: int, span: Span) -> None:
 
 
 async def _send_through_tls(
-    request: web.Request, response: web.StreamResponse, descriptor: int, span: Span
+    request: web.BaseRequest, response: web.StreamResponse, descriptor: int, span: Span
 ) -> None:
     _raise_water_mark(request)
     buffer = memoryview(bytearray(min(_TLS_PIECE, span.length)))
@@ -142,7 +142,7 @@ async def _write(response: web.StreamResponse, chunk: memoryview) -> None:
             await response.write(chunk)
 
 
-async def _raw_socket(request: web.Request) -> socket.socket:
+async def _raw_socket(request: web.BaseRequest) -> socket.socket:
     """A second descriptor of the connection, once the headers have left the server's buffer."""
     transport = request.transport
     if transport is None:
@@ -181,12 +181,12 @@ async def _read_into(descriptor: int, buffer: memoryview, offset: int) -> int:
         return await asyncio.to_thread(os.preadv, descriptor, [buffer], offset)
 
 
-def _is_tls(request: web.Request) -> bool:
+def _is_tls(request: web.BaseRequest) -> bool:
     transport = request.transport
     return transport is not None and transport.get_extra_info("sslcontext") is not None
 
 
-def _raise_water_mark(request: web.Request) -> None:
+def _raise_water_mark(request: web.BaseRequest) -> None:
     """Keeps the socket fed while the next piece is encrypted."""
     if request.transport is not None:
         request.transport.set_write_buffer_limits(high=2 * _TLS_PIECE)

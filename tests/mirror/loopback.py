@@ -17,9 +17,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from mirror.metrics import Metrics
+from mirror.registry.endpoint import Endpoint
 from mirror.registry.policy import Policy
 from mirror.registry.pull import PullApi
-from mirror.registry.server import Endpoint, serve
+from mirror.registry.server import serve
 from mirror.store.memory import MemoryStore
 from mirror.store.port import Store
 from mirror.transfer.client import PeerClient
@@ -129,7 +130,7 @@ class Loopback:
         pull = PullApi(transfer, policy, metrics, lambda *hint: node.expected.append(hint))
         endpoint = Endpoint(pull, policy, metrics, obstacle, show_metrics=True)
         await self.stack.enter_async_context(
-            serve(endpoint.app, self.port, self.server_tls, host=address)
+            serve(endpoint.handle, self.port, self.server_tls, host=address)
         )
         return node
 
