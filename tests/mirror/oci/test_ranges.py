@@ -33,7 +33,7 @@ def test_no_range_and_other_units_want_everything(header: str | None) -> None:
     "header",
     [
         "bytes", "bytes=", "bytes=-", "bytes=a-b", "bytes=2-1", "bytes=0-1,3-4", "bytes=0-1,",
-        "bytes=1-2-3", "bytes=+1-2", "bytes=0x1-2", "bytes=٠-٩", "bytes=-" + "9" * 19,
+        "bytes=1-2-3", "bytes=+1-2", "bytes=0x1-2", "bytes=\u0660-\u0669", "bytes=-" + "9" * 19,
         "bytes=" + "1" * 300 + "-",
     ],
 )  # fmt: skip
@@ -93,7 +93,7 @@ def test_content_range_is_read_as_it_was_written(start: int, length: int, rest: 
     "header",
     [
         "", "bytes", "bytes 0-1", "bytes 0-1/*", "bytes */5", "bytes 2-1/5", "bytes 0-5/5",
-        "bytes 0-1/5 ", "bytes=0-1/5", "0-1/5", "bytes ٠-1/5", "bytes 0-1/" + "9" * 30,
+        "bytes 0-1/5 ", "bytes=0-1/5", "0-1/5", "bytes \u0660-1/5", "bytes 0-1/" + "9" * 30,
     ],
 )  # fmt: skip
 def test_malformed_content_range_is_refused(header: str) -> None:

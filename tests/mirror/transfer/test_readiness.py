@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Iterator
 
@@ -41,13 +42,13 @@ async def test_silence_ends_with_a_timeout(pair: Pair) -> None:
 
 
 async def test_full_socket_is_waited_for(pair: Pair) -> None:
-    with pytest.raises(BlockingIOError):
+    with contextlib.suppress(BlockingIOError):
         while True:
             pair[0].send(b"x" * 65536)
     with pytest.raises(TimeoutError):
         await writable(pair[0].fileno(), 0.01)
     pair[1].setblocking(False)
-    with pytest.raises(BlockingIOError):
+    with contextlib.suppress(BlockingIOError):
         while True:
             pair[1].recv(1 << 20)
     await writable(pair[0].fileno(), 20.0)

