@@ -6,7 +6,6 @@ import asyncio
 import functools
 import logging
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +51,6 @@ Service = Callable[[], Coroutine[Any, Any, None]]
 
 _READY_SECONDS = 5.0
 _SWEEP_SECONDS = 10.0
-_SWITCH_SECONDS = 0.001
 _TRANSFER_THREADS = 4
 _WITHOUT_EFFECT = ("zone", "upload_limit", "memory_limit", "web_address", "snapshotter")
 
@@ -63,9 +61,6 @@ def run(config: NodeConfig) -> None:
     Raises:
         SetupError: The node cannot run as it is set up.
     """
-    # The network lives in a thread of its own: with Python's 5 ms it would wait for its turn
-    # longer than a whole lookup takes.
-    sys.setswitchinterval(_SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(_run(config))
