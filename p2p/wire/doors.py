@@ -118,4 +118,9 @@ class Doors:
         if len(self._warned) >= _MAX_WARNED:
             self._warned.clear()
         self._warned.add(remote)
-        log.warning("%s, but the handshake failed (%s): wrong pre-shared key?", what, error)
+        log.warning(
+            "%s, but the handshake failed (%s): if it goes on, check that both have "
+            "the same pre-shared key, or both none",
+            what,
+            error,
+        )

