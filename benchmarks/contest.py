@@ -44,6 +44,7 @@ class Score:
 
 def contest(
     question: str,
+    *,
     contenders: tuple[Contender, Contender],
     client: Client,
     blob: tuple[Digest, int],
@@ -84,7 +85,7 @@ def contest(
 
 def _rows(question: str, ours: Score, peer: Score, name: str, at_least: float) -> list[Row]:
     return [
-        beside(question, ours.speed, peer.speed, "MB/s", name, at_least),
-        beside(f"{question}: CPU", ours.cpu, peer.cpu, "s/GiB", name),
-        beside(f"{question}: memory", ours.memory, peer.memory, "MiB", name),
+        beside(question, ours.speed, peer.speed, "MB/s", name=name, at_least=at_least),
+        beside(f"{question}: CPU", ours.cpu, peer.cpu, "s/GiB", name=name),
+        beside(f"{question}: memory", ours.memory, peer.memory, "MiB", name=name),
     ]

@@ -6,15 +6,13 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from statistics import median, quantiles
 
-from benchmarks.client import Untrue
+from benchmarks.agent import check_relayed, wait_advertised
 from benchmarks.content import add_small, blob_path
 from benchmarks.lab import LOOPBACK, Lab
-from benchmarks.table import Row, at_most
+from benchmarks.table import Row, median_at_most
 from mirror.oci.digest import Digest
-from tests.cluster.spegla import REGISTRY_PORT, Spegla
-from tests.cluster.waiting import wait_until
+from tests.cluster.spegla import REGISTRY_PORT
 
 _BLOB = 10_000
 
@@ -39,33 +37,17 @@ def run(lab: Lab) -> Iterator[Row]:
         held = add_small(lab.containerd(1), blobs)
         client = lab.client(case.nodes)
         with lab.agents(case.nodes) as agents:
-            wait_until("all to be advertised", lambda: _advertised(agents[0]) >= asked, 60)
+            wait_advertised(agents[0], asked)
             base = client.url(LOOPBACK, REGISTRY_PORT, "")
             lab.ask(client, LOOPBACK, REGISTRY_PORT, blob_path(held[0]))
             nobody = [Digest.of(random.randbytes(8)) for _ in range(asked)]
             misses = client.get_each(_urls(base, nobody), HTTPStatus.NOT_FOUND)
             hits = client.get_each(_urls(base, held), HTTPStatus.OK, _BLOB)
-            _check_relayed(agents[-1], asked)
+            check_relayed(agents[-1], asked * _BLOB)
             client.check(base + blob_path(held[-1]), held[-1])
-        yield _row(f"404 for what nobody has, {case.nodes} nodes", misses, case.unknown)
-        yield _row(f"relayed 10 kB blob, {case.nodes} nodes", hits, case.relayed)
+        yield median_at_most(f"404 for what nobody has, {case.nodes} nodes", misses, case.unknown)
+        yield median_at_most(f"relayed 10 kB blob, {case.nodes} nodes", hits, case.relayed)
 
 
 def _urls(base: str, digests: Sequence[Digest]) -> list[str]:
     return [base + blob_path(digest) for digest in digests]
-
-
-def _advertised(agent: Spegla) -> float:
-    return agent.metric("spegel_advertised_content_digests")
-
-
-def _check_relayed(agent: Spegla, count: int) -> None:
-    relayed = agent.metric("spegla_sent_bytes_total", source="peer")
-    if relayed < count * _BLOB:
-        raise Untrue(f"{relayed:.0f} bytes came through a peer, expected {count * _BLOB}")
-
-
-def _row(question: str, seconds: Sequence[float], limit: float) -> Row:
-    ms = [second * 1000 for second in seconds]
-    p99 = quantiles(ms, n=100)[98]
-    return at_most(f"{question}, p50", median(ms), limit, "ms", note=f"p99 {p99:.1f} ms")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from statistics import median, quantiles
 
 from benchmarks.client import Untrue
 from benchmarks.lab import Lab
 from benchmarks.swarm import Member
-from benchmarks.table import Row, at_most
+from benchmarks.table import Row, at_most, median_at_most
 from tests.cluster.waiting import wait_until
 
 _OWN_MS = 2.0
@@ -56,8 +55,7 @@ def _meets(member: Member, size: int) -> bool:
 
 
 def _row(question: str, found: list[float | None], limit: float, size: int) -> Row:
-    ms = [seconds * 1000 for seconds in found if seconds is not None]
-    if len(ms) < len(found):
-        raise Untrue(f"{question}: {len(found) - len(ms)} of {len(found)} keys were not found")
-    p99 = quantiles(ms, n=100)[98]
-    return at_most(f"{question}, {size} nodes, p50", median(ms), limit, "ms", f"p99 {p99:.2f} ms")
+    seconds = [second for second in found if second is not None]
+    if len(seconds) < len(found):
+        raise Untrue(f"{question}: {len(found) - len(seconds)} of {len(found)} were not found")
+    return median_at_most(f"{question}, {size} nodes", seconds, limit)

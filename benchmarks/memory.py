@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from benchmarks.client import Client, Untrue
+from benchmarks.agent import check_under_way, wait_advertised
+from benchmarks.client import Client
 from benchmarks.content import add_small, blob_path
 from benchmarks.lab import LOOPBACK, Lab
 from benchmarks.scale import Scale
@@ -15,7 +16,6 @@ from benchmarks.table import Row, at_most
 from benchmarks.usage import Usage
 from mirror.transfer.client import MIRRORED_HEADER
 from tests.cluster.spegla import REGISTRY_PORT, Spegla
-from tests.cluster.waiting import wait_until
 
 _IDLE_MIB = 110.0
 _BUSY_MIB = 128.0
@@ -34,7 +34,7 @@ def run(lab: Lab) -> Iterator[Row]:
         list(pool.map(lambda number: add_small(lab.containerd(number), blobs), (1, 2)))
     with lab.agents(2, tls=True) as agents:
         for agent in agents:
-            wait_until("all to be advertised", lambda: _advertised(agent) >= digests, 60)  # noqa: B023
+            wait_advertised(agent, digests)
         yield from _busy(lab, agents)
 
 
@@ -65,9 +65,7 @@ def _busy(lab: Lab, agents: list[Spegla]) -> Iterator[Row]:
         usage.forget_peak()
         with _readers(lab.scale, client, url):
             time.sleep(_BUSY_SECONDS)
-            under_way = agent.metric("http_requests_inflight", handler=handler)
-        if under_way < lab.scale.transfers:
-            raise Untrue(f"{under_way:.0f} transfers under way, not {lab.scale.transfers}")
+            check_under_way(agent, handler, lab.scale.transfers)
         question = (
             f"memory, {lab.scale.digests:,} digests and {lab.scale.transfers} of "
             f"{lab.scale.blob_text} {what} at once, TLS"
@@ -87,7 +85,3 @@ def _readers(scale: Scale, client: Client, url: str) -> Iterator[None]:
         for reader in readers:
             reader.kill()
             reader.wait()
-
-
-def _advertised(agent: Spegla) -> float:
-    return agent.metric("spegel_advertised_content_digests")

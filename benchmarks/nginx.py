@@ -78,7 +78,7 @@ class Nginx:
     def __init__(
         self, space: Namespace, folder: Path, tls: Tls | None, locations: str, upstream: str = ""
     ) -> None:
-        """Writes its configuration below `folder`; nothing runs yet. See `serving`, `passing_on`."""
+        """Writes its configuration below `folder`; nothing runs yet."""
         folder.mkdir(parents=True)
         config = folder / "nginx.conf"
         config.write_text(

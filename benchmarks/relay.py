@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.client import Untrue
+from benchmarks.agent import check_relayed
 from benchmarks.content import blob_path
 from benchmarks.contest import Contender, contest
 from benchmarks.lab import LOOPBACK, Lab
 from benchmarks.nginx import PORT, passing_on, serving
 from benchmarks.table import Row
-from tests.cluster.spegla import REGISTRY_PORT, Spegla
+from tests.cluster.spegla import REGISTRY_PORT
 
 _TARGET = 1.3
 _TARGET_TLS = 1.6
@@ -37,22 +37,16 @@ def _relay(lab: Lab, target: float, *, tls: bool) -> list[Row]:
         proxy.start(client, theirs)
         rows = contest(
             f"relay {lab.scale.blob_text}{', TLS' if tls else ''}",
-            (
+            contenders=(
                 Contender("ours", ours, agent.daemon.pid),
                 Contender("nginx", theirs, proxy.daemon.pid),
             ),
-            client,
-            lab.large,
-            lab.scale.rounds,
-            target,
+            client=client,
+            blob=lab.large,
+            rounds=lab.scale.rounds,
+            at_least=target,
         )
-        _check_relayed(agent, (1 + lab.scale.rounds) * size)
+        check_relayed(agent, (1 + lab.scale.rounds) * size)
         proxy.daemon.stop()
         origin.daemon.stop()
     return rows
-
-
-def _check_relayed(agent: Spegla, expected: int) -> None:
-    relayed = agent.metric("spegla_sent_bytes_total", source="peer")
-    if relayed != expected:
-        raise Untrue(f"{relayed:.0f} bytes came through a peer, expected {expected}")

@@ -34,14 +34,14 @@ def _serve(lab: Lab, *, tls: bool) -> list[Row]:
         nginx.start(client, theirs)
         rows = contest(
             f"serve {lab.scale.blob_text}{', TLS' if tls else ''}",
-            (
+            contenders=(
                 Contender("ours", ours, agent.daemon.pid),
                 Contender("nginx", theirs, nginx.daemon.pid),
             ),
-            client,
-            lab.large,
-            lab.scale.rounds,
-            _TARGET,
+            client=client,
+            blob=lab.large,
+            rounds=lab.scale.rounds,
+            at_least=_TARGET,
         )
         nginx.daemon.stop()
     return rows

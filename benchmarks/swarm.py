@@ -42,7 +42,7 @@ class Member:
         self._process.stdin.write(" ".join(map(str, words)) + "\n")
         self._process.stdin.flush()
 
-    def answer(self) -> Any:
+    def answer(self) -> Any:  # noqa: ANN401 (JSON)
         """What it says to the oldest order that has no answer yet.
 
         Raises:
@@ -60,7 +60,7 @@ class Member:
             raise RuntimeError(f"a node of the swarm ended or hung; its last words:\n{said}")
         return json.loads(line)
 
-    def ask(self, *words: object) -> Any:
+    def ask(self, *words: object) -> Any:  # noqa: ANN401 (JSON)
         """Gives an order and waits for its answer."""
         self.order(*words)
         return self.answer()

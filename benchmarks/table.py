@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median, quantiles
 
-_NOTHING = "–"
+_NOTHING = ""
 _HEAD = ("question", "ours", "peer", "ratio", "target", "reached")
 
 
@@ -42,7 +43,13 @@ class Row:
 
 
 def beside(
-    question: str, ours: float, peer: float, unit: str, name: str, at_least: float | None = None
+    question: str,
+    ours: float,
+    peer: float,
+    unit: str,
+    *,
+    name: str,
+    at_least: float | None = None,
 ) -> Row:
     """A figure that is worth what it is beside the peer's.
 
@@ -60,7 +67,7 @@ def beside(
         f"{_number(ours)} {unit}",
         f"{_number(peer)} {unit} ({name})",
         ratio,
-        None if at_least is None else f"≥ {at_least:g} ×",
+        None if at_least is None else f"ratio ≥ {at_least:g}",
         None if at_least is None else ratio >= at_least,
     )
 
@@ -69,6 +76,13 @@ def at_most(question: str, value: float, limit: float, unit: str, note: str = ""
     """A figure that must not exceed `limit`; `note` is shown beside it."""
     ours = f"{_number(value)} {unit}" + (f" ({note})" if note else "")
     return Row(question, ours, target=f"≤ {limit:g} {unit}", reached=value <= limit)
+
+
+def median_at_most(question: str, seconds: Sequence[float], limit: float) -> Row:
+    """The median of latencies, in ms, that must not exceed `limit` ms."""
+    ms = [1000 * second for second in seconds]
+    p99 = quantiles(ms, n=100)[98]
+    return at_most(f"{question}, p50", median(ms), limit, "ms", f"p99 {_number(p99)} ms")
 
 
 def markdown(rows: Iterable[Row]) -> str:

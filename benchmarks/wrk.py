@@ -11,8 +11,8 @@ from tests.cluster.netns import Namespace
 _CONNECTIONS = 16
 
 
-def requests_per_second(space: Namespace, url: str, headers: Sequence[str], seconds: int) -> float:
-    """Runs wrk with one thread and 16 connections.
+def run_wrk(space: Namespace, url: str, headers: Sequence[str], seconds: int) -> float:
+    """Runs wrk with one thread and 16 connections; returns answers a second.
 
     Raises:
         Untrue: Not all answers were good.
