@@ -32,7 +32,8 @@ def test_connection_that_will_be_closed_is_not_kept(head: bytes) -> None:
     [
         b"", b"garbage",  b"HTTP/2 200 OK", b"HTTP/1.1", b"HTTP/1.1 2",
         b"HTTP/1.1 20x OK",
-        b"HTTP/1.1 2000 OK", b"HTTP/1.1 100 Continue", b"HTTP/1.1 099 x", b"http/1.1 200 OK", b"SSH-2.0-OpenSSH_9.2",
+        b"HTTP/1.1 2000 OK", b"HTTP/1.1 100 Continue",
+        b"HTTP/1.1 099 x", b"http/1.1 200 OK", b"SSH-2.0-OpenSSH_9.2",
         b"\x15\x03\x01\x00\x02\x02F", b"HTTP/1.1 200 OK\r\nno colon", b"HTTP/1.1 \xb2\xb2\xb2 x",
     ],
 )  # fmt: skip
