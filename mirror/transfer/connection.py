@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection to a peer's registry, kept for several requests.
 
 Own code instead of a client library, because bodies must land in our buffers and be hashed in a
-worker thread: that is the transfer this project exists for (docs/decisions/peer-client.md).
+worker thread: that is the transfer this project exists for (docs/decisions/0001).
 """
 
 from __future__ import annotations
