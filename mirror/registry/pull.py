@@ -133,6 +133,10 @@ class PullApi:
             # The headers are out: a clean close is all that is left, and containerd resumes.
             log.warning("%s to %s: %s", found.description.digest, request.remote, error)
             response.force_close()
+        except Exception:
+            # Never an error response from here on: it would be taken for bytes of the body.
+            log.exception("%s to %s failed", found.description.digest, request.remote)
+            response.force_close()
         return response
 
 
