@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,9 @@ async def _started(config: NodeConfig, registries: Registries) -> AsyncIterator[
             shown = metrics_handler(metrics)
             await stack.enter_async_context(serve(shown, int(port), None, host.strip("[]") or None))
         server_tls = None if files is None else server_context(files)
-        await stack.enter_async_context(serve(endpoint.handle, config.registry_port, server_tls))
+        await stack.enter_async_context(
+            serve(endpoint.handle, config.registry_port, server_tls, host=_loopback_only(config))
+        )
         # After the server, so that it ends before: records are withdrawn while all still answer.
         await stack.enter_async_context(_joined(node))
         _show_network(metrics, node, client.book)
@@ -233,7 +235,7 @@ def _network_settings(config: NodeConfig, files: TlsFiles | None) -> Settings:
     tls = BootstrapTls()
     if files is not None:
         tls = BootstrapTls(files.ca, files.client_cert, files.client_key)
-    return Settings(
+    settings = Settings(
         data_dir=config.node_dir,
         port=config.p2p_port,
         announce=tuple(map(str, config.node_ip)),
@@ -242,6 +244,13 @@ def _network_settings(config: NodeConfig, files: TlsFiles | None) -> Settings:
         tls=tls,
         agent=f"spegla/{VERSION}",
     )
+    alone = _loopback_only(config)
+    return settings if alone is None else replace(settings, listen=(alone,))
+
+
+def _loopback_only(config: NodeConfig) -> str | None:
+    """The address of a node that is for this machine alone; others listen on all addresses."""
+    return str(config.node_ip[0]) if all(ip.is_loopback for ip in config.node_ip) else None
 
 
 def _read_psk(path: Path) -> bytes:

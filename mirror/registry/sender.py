@@ -1,7 +1,7 @@
 """Putting bodies on a client's connection: from file to socket, without copies in between.
 
 Plain connections bypass the server's stream once the headers are out: `sendfile` for files, plain
-`send` for relayed chunks. TLS goes through uvloop, which encrypts 256 KiB at a time.
+`send` for relayed chunks. TLS goes through uvloop, which encrypts 512 KiB at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SEND_STALL = 120.0
 
 _MIB = 1024 * 1024
 _FILE_PIECE = 4 * _MIB
-_TLS_PIECE = 256 * 1024
+_TLS_PIECE = _MIB // 2
 
 
 class ClientGone(ConnectionError):
@@ -156,7 +156,9 @@ async def _raw_socket(request: web.BaseRequest) -> socket.socket:
             raise ClientGone("the client takes nothing")
     if transport.is_closing():
         raise ClientGone("the client closed its connection")
-    return socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+    sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+    sock.setblocking(False)
+    return sock
 
 
 async def _warm(descriptor: int, start: int, stop: int) -> None:

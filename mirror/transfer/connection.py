@@ -17,6 +17,8 @@ from mirror.transfer.readiness import readable
 from mirror.transfer.response import MAX_HEAD_BYTES, MalformedResponse, ResponseHead, parse_head
 from mirror.transfer.verify import INLINE_BYTES, Verifier
 
+_CACHED_BYTES = 256 * 1024
+
 _PATIENCE = 0.1
 """Seconds to wait for a large piece; slower links deliver what they have."""
 
@@ -208,10 +210,22 @@ class Connection:
 
 
 def _fill_and_hash(channel: Channel, buffer: memoryview, verifier: Verifier | None) -> int:
-    count = channel.fill(buffer)
-    if verifier is not None and count:
-        verifier.feed(buffer[:count])
-    return count
+    """Fills the buffer piece by piece, so that a piece is hashed while the cache holds it."""
+    got = 0
+    while got < len(buffer):
+        piece = buffer[got : got + _CACHED_BYTES]
+        try:
+            count = channel.fill(piece)
+        except EOFError:
+            if got:
+                break
+            raise
+        if verifier is not None and count:
+            verifier.feed(piece[:count])
+        got += count
+        if count < len(piece):
+            break
+    return got
 
 
 def _retrieve(job: asyncio.Future[int]) -> None:

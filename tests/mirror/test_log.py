@@ -72,7 +72,7 @@ def test_libraries_are_heard_from_warning_on() -> None:
     stream = written(debug=True)
     logging.getLogger("asyncio").debug("noise")
     logging.getLogger("aiohttp.access").info("noise")
-    logging.getLogger("libp2p.x").warning("worth telling")
+    logging.getLogger("grpc.x").warning("worth telling")
     assert stream.getvalue().count("\n") == 1
 
 
