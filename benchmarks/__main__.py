@@ -33,7 +33,8 @@ _PAGE = Path(__file__).parents[1] / "docs/performance.md"
 def main() -> int:
     """Measures what the command line asks for; 1 when a target was missed."""
     options = _parse()
-    signal.signal(signal.SIGTERM, _stop)
+    for number in signal.SIGINT, signal.SIGTERM:
+        signal.signal(number, _stop)
     scale = SHORT if options.short else Scale()
     sweep()
     rows = []
@@ -71,7 +72,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _stop(number: int, _: FrameType | None) -> NoReturn:
-    """Ends as Ctrl-C does: through the workspace, which removes everything."""
+    """Ends through the workspace, which removes all processes and namespaces."""
     sys.exit(128 + number)
 
 
