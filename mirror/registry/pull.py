@@ -125,12 +125,13 @@ class PullApi:
             return web.Response(status=status, headers=headers, body=data)
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = found.span.length
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             await _stream(request, response, found)
             sent.inc(found.span.length)
         except (BrokenOff, ClientGone, OSError) as error:
-            # The headers are out: a clean close is all that is left, and containerd resumes.
+            # The headers are out, or nobody is there to read them: a clean close is all that is
+            # left, and containerd resumes.
             log.warning("%s to %s: %s", found.description.digest, request.remote, error)
             response.force_close()
         except Exception:
