@@ -26,6 +26,7 @@ from mirror.config.registries import Registries, load_registries
 from mirror.control import SOCKET_NAME, Control, serve_control
 from mirror.errors import SetupError
 from mirror.metrics import Metrics
+from mirror.network_metrics import NetworkMetrics
 from mirror.oci.digest import Digest
 from mirror.oci.reference import DEFAULT_REGISTRY
 from mirror.registry.endpoint import Endpoint, metrics_handler
@@ -52,7 +53,21 @@ Service = Callable[[], Coroutine[Any, Any, None]]
 _READY_SECONDS = 5.0
 _SWEEP_SECONDS = 10.0
 _TRANSFER_THREADS = 4
-_WITHOUT_EFFECT = ("zone", "upload_limit", "memory_limit", "web_address", "snapshotter")
+_WITHOUT_EFFECT = (
+    "zone",
+    "upload_limit",
+    "memory_limit",
+    "web_address",
+    "snapshotter",
+    "airgap_extra_registry",
+)
+    "zone",
+    "upload_limit",
+    "memory_limit",
+    "web_address",
+    "snapshotter",
+    "airgap_extra_registry",
+)
 
 
 def run(config: NodeConfig) -> None:
@@ -133,7 +148,7 @@ async def _started(config: NodeConfig, registries: Registries) -> AsyncIterator[
         )
         # After the server, so that it ends before: records are withdrawn while all still answer.
         await stack.enter_async_context(_joined(node))
-        _show_network(metrics, node, client.book)
+        metrics.registry.register(NetworkMetrics(node.stats, client.book))
         facts = {"version": VERSION, "node": config.node_name, "store": type(held.store).__name__}
         control = Control(
             facts, node=node, store=held.store, book=client.book, metrics=metrics, obstacle=obstacle
@@ -181,14 +196,6 @@ def _check_scope(config: NodeConfig) -> None:
     for name in _WITHOUT_EFFECT:
         if getattr(config, name) != NodeConfig.__dataclass_fields__[name].default:
             log.warning("%s is set, and has no effect in this version", name.replace("_", "-"))
-
-
-def _show_network(metrics: Metrics, node: Node, book: PeerBook) -> None:
-    metrics.gauge("spegla_peers", "Peers that answer.", lambda: node.stats().peers_up)
-    metrics.gauge("spegla_records", "Records held for peers.", lambda: node.stats().records)
-    metrics.gauge("spegla_own_keys", "Keys this node provides.", lambda: node.stats().own_keys)
-    metrics.gauge("spegla_lookups", "Walks through the network.", lambda: node.stats().lookups)
-    metrics.gauge("spegla_transfers", "Bodies that peers are sending us.", lambda: book.running)
 
 
 @dataclass(frozen=True, slots=True)

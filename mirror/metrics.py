@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -143,10 +143,6 @@ class Metrics:
         duration, sizes = self._served(handler, method, code)
         duration.observe(seconds)
         sizes.observe(size)
-
-    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Exposes a number that is read when the metrics are."""
-        Gauge(name, text, registry=self.registry).set_function(read)
 
     def counters(self) -> dict[str, float]:
         """Requests, bytes and failures so far, for people: `name{label}` to number."""

@@ -8,15 +8,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mirror import agent
 from mirror.metrics import Metrics
+from mirror.network_metrics import NetworkMetrics
 from mirror.transfer.peers import PeerBook
-from p2p.node import Node
 from p2p.status import Stats
 
 DASHBOARD = Path(__file__).parents[2] / "deploy/grafana-dashboard.json"
@@ -39,7 +38,7 @@ class QuietNode:
 def shown() -> dict[str, frozenset[str]]:
     """The names of all samples that a node exposes, and the labels of each."""
     metrics = Metrics()
-    agent._show_network(metrics, cast("Node", QuietNode()), PeerBook())
+    metrics.registry.register(NetworkMetrics(QuietNode().stats, PeerBook()))
     # Samples with labels show from their first use on.
     metrics.mirrored("docker.io", hit=True)
     metrics.served("mirror", "GET", 200, 1, 0.1)
