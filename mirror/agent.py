@@ -61,13 +61,6 @@ _WITHOUT_EFFECT = (
     "snapshotter",
     "airgap_extra_registry",
 )
-    "zone",
-    "upload_limit",
-    "memory_limit",
-    "web_address",
-    "snapshotter",
-    "airgap_extra_registry",
-)
 
 
 def run(config: NodeConfig) -> None:
