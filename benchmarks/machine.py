@@ -35,8 +35,8 @@ def describe(scale: Scale) -> str:
         f"one after the other, {scale.rounds} each, and medians count; the client is the same "
         "(curl, wrk -t1 -c16). Bodies are checked for size each time and for their digest once. "
         "nginx has one worker, sendfile, TLS 1.3 with the same certificates as ours; as a proxy "
-        "it has `proxy_buffering off`, its default `proxy_buffer_size` (a memory page: with 128 KiB "
-        "it passes on 2 to 4 times as much) and a kept upstream connection, and does not check "
+        "it has `proxy_buffering off`, its default `proxy_buffer_size` (a memory page; with "
+        "128 KiB it was faster than ours) and a kept upstream connection, and does not check "
         "digests, which ours does."
     )
 
