@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from mirror.errors import SetupError
 
@@ -32,7 +34,13 @@ async def serve(
     Raises:
         SetupError: The port is taken or may not be used.
     """
-    server = web.Server(handler, access_log=None, max_line_size=_MAX_LINE, max_field_size=_MAX_LINE)
+    server = web.Server(
+        handler,
+        access_log=None,
+        logger=_http_log(),
+        max_line_size=_MAX_LINE,
+        max_field_size=_MAX_LINE,
+    )
     runner = web.ServerRunner(server, shutdown_timeout=_DRAIN_SECONDS)
     await runner.setup()
     try:
@@ -48,3 +56,17 @@ async def serve(
     finally:
         async with asyncio.timeout(2 * _DRAIN_SECONDS):
             await runner.cleanup()
+
+
+def _http_log() -> logging.Logger:
+    """The server's own log; malformed requests are their sender's matter, and only he is told.
+
+    aiohttp writes a traceback for each, so that anybody with a socket could fill the log.
+    """
+    log = logging.getLogger("spegla.registry.http")
+    log.addFilter(_is_ours)
+    return log
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
