@@ -116,6 +116,7 @@ async def serve_control(app: web.Application, path: Path) -> AsyncIterator[None]
         yield
     finally:
         await runner.cleanup()
+        path.unlink(missing_ok=True)
 
 
 def _make_room(path: Path) -> None:
