@@ -113,10 +113,12 @@ async def serve_control(app: web.Application, path: Path) -> AsyncIterator[None]
             raise SetupError(
                 f"cannot listen on {path}: {error.strerror or error}; check data-dir"
             ) from error
-        yield
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
     finally:
         await runner.cleanup()
-        path.unlink(missing_ok=True)
 
 
 def _make_room(path: Path) -> None:
