@@ -1,7 +1,7 @@
 """Putting bodies on a client's connection: from file to socket, without copies in between.
 
 Plain connections bypass the server's stream once the headers are out: `sendfile` for files, plain
-`send` for relayed chunks. TLS goes through uvloop, which encrypts 512 KiB at a time.
+`send` for relayed chunks. TLS goes through uvloop, which encrypts 256 KiB at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SEND_STALL = 120.0
 
 _MIB = 1024 * 1024
 _FILE_PIECE = 4 * _MIB
-_TLS_PIECE = _MIB // 2
+_TLS_PIECE = _MIB // 4
 
 
 class ClientGone(ConnectionError):
@@ -191,7 +191,7 @@ def _is_tls(request: web.BaseRequest) -> bool:
 def _raise_water_mark(request: web.BaseRequest) -> None:
     """Keeps the socket fed while the next piece is encrypted."""
     if request.transport is not None:
-        request.transport.set_write_buffer_limits(high=2 * _TLS_PIECE)
+        request.transport.set_write_buffer_limits(high=_TLS_PIECE)
 
 
 @contextmanager

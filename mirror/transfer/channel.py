@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import threading
 from typing import Protocol, cast
 
 from mirror.transfer.readiness import readable, writable
@@ -101,7 +102,6 @@ class TlsChannel:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=address)
-        self._ciphertext: memoryview | None = None
         self._low_water = _LowWater(sock)
 
     async def handshake(self, timeout: float) -> None:
@@ -162,21 +162,31 @@ class TlsChannel:
 
     def _receive(self) -> bool:
         """Moves arrived ciphertext into the TLS machine; False when there is none."""
-        if self._ciphertext is None:
-            self._ciphertext = memoryview(bytearray(_CIPHERTEXT_BYTES))
+        ciphertext = _ciphertext()
         try:
-            count = self._sock.recv_into(self._ciphertext)
+            count = self._sock.recv_into(ciphertext)
         except BlockingIOError:
             return False
         if count == 0:
             self._incoming.write_eof()
         else:
-            self._incoming.write(self._ciphertext[:count])
+            self._incoming.write(ciphertext[:count])
         return True
 
     async def _flush(self, timeout: float) -> None:
         if data := self._outgoing.read():
             await _send_all(self._sock, data, timeout)
+
+
+_of_thread = threading.local()
+
+
+def _ciphertext() -> memoryview:
+    """A buffer of this thread, not of the connection: of those there may be hundreds, idle."""
+    buffer: memoryview | None = getattr(_of_thread, "ciphertext", None)
+    if buffer is None:
+        buffer = _of_thread.ciphertext = memoryview(bytearray(_CIPHERTEXT_BYTES))
+    return buffer
 
 
 class _LowWater:

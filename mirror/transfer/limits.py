@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 MIB = 1024 * 1024
 
+_LEAST_CHUNK = 256 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -21,7 +23,8 @@ class Limits:
         walk: Seconds for the DHT to name providers.
         verified_first: Blobs up to this size are checked before their first byte is passed on;
             of larger ones the last chunk is held back until the digest is right.
-        chunk: Bytes that are read, hashed and sent at a time.
+        chunk: Bytes that a lone relay reads, hashes and sends at a time; it has two such buffers.
+        relays: Bytes of such buffers, beyond which further relays get smaller ones.
         in_memory: Bytes of checked blobs that may wait in memory for their askers, in all.
     """
 
@@ -33,4 +36,9 @@ class Limits:
     walk: float = 1.0
     verified_first: int = 8 * MIB
     chunk: int = MIB
+    relays: int = 4 * MIB
     in_memory: int = 32 * MIB
+
+    def chunk_for(self, running: int) -> int:
+        """Bytes of a relay's chunks when `running` bodies are on their way, itself included."""
+        return min(self.chunk, max(_LEAST_CHUNK, self.relays // (2 * max(running, 1))))

@@ -155,7 +155,7 @@ class Remote:
             whole=span.length == response.size,
             response=response,
             find=lambda rest, excluded: self._find(wanted, span=rest, excluded=excluded),
-            chunk=self._limits.chunk,
+            chunk=self._limits.chunk_for(self._client.book.running),
             metrics=self._metrics,
         )
 
