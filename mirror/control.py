@@ -116,7 +116,7 @@ async def serve_control(app: web.Application, path: Path) -> AsyncIterator[None]
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            _remove(path)
     finally:
         await runner.cleanup()
 
@@ -124,6 +124,10 @@ async def serve_control(app: web.Application, path: Path) -> AsyncIterator[None]
 def _make_room(path: Path) -> None:
     """Makes the folder, and takes away the socket of a node that was killed."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _remove(path)
+
+
+def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
