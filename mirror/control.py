@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -66,6 +67,7 @@ class Control:
                 "network": asdict(self._node.stats()),
                 "peers": len(self._node.peers()),
                 "transfers": self._book.running,
+                "tasks": len(asyncio.all_tasks()) + await self._node.tasks(),
                 "counters": self._metrics.counters(),
             }
         )

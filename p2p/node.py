@@ -167,6 +167,10 @@ class Node:
             **asdict(inside.service.dht.counts),
         )
 
+    async def tasks(self) -> int:
+        """Tasks of the network's thread, this count's own and trio's included."""
+        return await self._entered.call(_living_tasks)
+
     async def wait_failed(self) -> None:
         """Returns when the node was closed.
 
@@ -224,3 +228,7 @@ class Node:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._inside.joiner.remember)
                 nursery.start_soon(self._inside.service.leave)
+
+
+async def _living_tasks() -> int:
+    return trio.lowlevel.current_statistics().tasks_living

@@ -40,6 +40,9 @@ class FakeNode:
     def peers(self) -> list[PeerStatus]:
         return [PeerStatus("12D3KooWother", ("10.0.0.2",), "up", 0.01, "spegel", is_ours=False)]
 
+    async def tasks(self) -> int:
+        return 7
+
     async def providers(self, key: str, timeout: float) -> AsyncIterator[Provider]:
         self.asked.append(key)
         yield Provider("12D3KooWother", ("10.0.0.2",))
@@ -95,6 +98,7 @@ async def test_status_tells_what_a_node_holds_and_does(path: Path) -> None:
         bench.metrics.mirrored("docker.io", hit=True)
         status, shown = await bench.ask(path, "/status")
     assert status == 200
+    assert shown["tasks"] > 7  # those of the network's thread, and ours
     assert shown["version"] == "1"
     assert shown["peer_id"] == "12D3KooWexample"
     assert (shown["content"], shown["content_bytes"], shown["tags"]) == (1, 7, 1)

@@ -41,6 +41,15 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
             await asyncio.sleep(0.01)
 
 
+async def until_calm(node: Node) -> None:
+    """Waits until the count of tasks stands still for a moment."""
+    seen = [await node.tasks()]
+    async with asyncio.timeout(5.0):
+        while len(seen) < 5 or len(set(seen[-5:])) > 1:
+            await asyncio.sleep(0.02)
+            seen.append(await node.tasks())
+
+
 def up(node: Node) -> int:
     return sum(peer.state == "up" for peer in node.peers())
 
@@ -90,6 +99,17 @@ async def test_peers_stats_and_addresses_tell_what_is(settings):
         assert peer.is_ours
         assert peer.agent == "spegla"
         assert 0 < peer.latency < 5
+
+
+async def test_searches_leave_no_tasks(settings):
+    async with cluster(settings, 2) as (one, two):
+        await one.provide(KEYS[:5])
+        await until_calm(two)
+        before = await two.tasks()
+        for key in KEYS[:50]:
+            await peers_of(two, key, 1.0)
+        await until_calm(two)
+        assert await two.tasks() <= before + 2
 
 
 async def test_keys_are_a_set_and_withdrawn_ones_are_gone(settings):
