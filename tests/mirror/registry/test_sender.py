@@ -36,7 +36,7 @@ from tests.mirror.scripted_peer import (
 DATA = random.Random(12).randbytes(6_000_000)
 DIGEST = Digest.of(DATA)
 TARGET = f"/v2/library/x/blobs/{DIGEST}?ns=docker.io"
-LIMITS = replace(QUICK, verified_first=300_000, chunk=200_000)
+LIMITS = replace(QUICK, stall=0.4, verified_first=300_000, chunk=200_000)
 
 
 class FileStore(MemoryStore):
@@ -275,7 +275,7 @@ async def test_slow_client_gets_everything_relayed(cluster: Loopback, node: Loop
     await scripted(cluster, holding(DATA), DIGEST)
     reader, writer = await asyncio.open_connection(node.address, cluster.port, limit=10_000)
     writer.write(f"GET {TARGET} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    await asyncio.sleep(0.7)  # longer than a peer may stall
+    await asyncio.sleep(0.5)  # longer than a peer may stall
     answer = await read_answer(reader)
     assert (answer.body, answer.end) == (DATA, End.COMPLETE)
     writer.close()

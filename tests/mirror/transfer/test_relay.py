@@ -37,7 +37,7 @@ from tests.mirror.scripted_peer import (
     trickling,
 )
 
-LIMITS = replace(QUICK, verified_first=300_000, chunk=200_000)
+LIMITS = replace(QUICK, stall=0.4, verified_first=300_000, chunk=200_000)
 DATA = random.Random(6).randbytes(1_500_000)
 DIGEST = Digest.of(DATA)
 WANTED = Wanted(Kind.BLOB, "docker.io", "library/x", DIGEST, None)
@@ -272,7 +272,7 @@ def in_turn(behaviours: list[Behaviour | None]) -> Behaviour:
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(st.lists(st.lists(behaviours, min_size=1, max_size=3), min_size=1, max_size=4), ranges)
+@given(st.lists(st.lists(behaviours, min_size=1, max_size=3), min_size=3, max_size=5), ranges)
 def test_any_schedule_of_faults_ends_in_right_bytes_a_clean_break_or_404(
     schedule: list[list[Behaviour | None]], asked: RangeRequest | None
 ) -> None:
