@@ -216,9 +216,9 @@ def _fill_and_hash(channel: Channel, buffer: memoryview, verifier: Verifier | No
         piece = buffer[got : got + _CACHED_BYTES]
         try:
             count = channel.fill(piece)
-        except EOFError:
+        except (EOFError, OSError):
             if got:
-                break
+                break  # the next read tells; these bytes are hashed, so the caller must get them
             raise
         if verifier is not None and count:
             verifier.feed(piece[:count])

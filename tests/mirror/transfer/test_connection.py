@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -129,3 +131,53 @@ async def test_head_that_comes_byte_by_byte_has_a_bound_in_all(cluster: Loopback
                 await connection.request("GET", REQUEST, 0.15)
         connection.close()
         await asyncio.sleep(0.1)
+
+
+class ScriptedChannel:
+    """Honours `Channel`; each `fill` gives the next piece, or fails with it."""
+
+    def __init__(self, *script: bytes | Exception) -> None:
+        self.script = list(script)
+        self.ends = socket.socketpair()
+        self.ends[1].send(b"x")  # always readable
+
+    def fileno(self) -> int:
+        return self.ends[0].fileno()
+
+    def fill(self, buffer: memoryview) -> int:
+        piece = self.script.pop(0)
+        if isinstance(piece, Exception):
+            raise piece
+        buffer[: len(piece)] = piece
+        if len(piece) > len(buffer):
+            raise AssertionError("more than was asked for")
+        return len(piece)
+
+    async def send(self, data: bytes, timeout: float) -> None:
+        pass
+
+    def expect(self, size: int) -> None:
+        pass
+
+    def close(self) -> None:
+        for end in self.ends:
+            end.close()
+
+
+@pytest.mark.parametrize(
+    "error", [EOFError("closed"), ConnectionResetError("reset"), ssl.SSLError("bad record")]
+)
+async def test_bytes_that_were_hashed_are_returned_though_the_connection_breaks(
+    cluster: Loopback, error: Exception
+) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(DATA)}\r\n\r\n".encode()
+    channel = ScriptedChannel(head, DATA[: 256 * 1024], error, error)
+    connection = Connection(channel, cluster.executor)
+    await connection.request("GET", REQUEST, 5.0)
+    buffer = memoryview(bytearray(len(DATA)))
+    verifier = Verifier(Digest.of(DATA[: 256 * 1024]))
+    assert await connection.read(buffer, verifier, 5.0) == 256 * 1024
+    assert verifier.matches()
+    with pytest.raises(type(error)):
+        await connection.read(buffer, verifier, 5.0)
+    connection.close()
