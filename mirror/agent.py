@@ -19,6 +19,7 @@ import uvloop
 
 from mirror import VERSION
 from mirror.advertise import Advertiser
+from mirror.claim import claimed
 from mirror.cluster.certificates import TlsFiles, certificates, client_context, server_context
 from mirror.config.certsd import apply_hosts
 from mirror.config.node import NodeConfig
@@ -103,11 +104,12 @@ async def _run(config: NodeConfig) -> None:
 @asynccontextmanager
 async def _started(config: NodeConfig, registries: Registries) -> AsyncIterator[dict[str, Service]]:
     """Wires a node and lets it listen; gives the services that are to be run meanwhile."""
-    files = None if config.insecure_http else certificates(config, datetime.now(UTC))
     covers = functools.lru_cache(maxsize=4096)(registries.covers)
     metrics = Metrics()
-    node = Node(_network_settings(config, files))
     async with AsyncExitStack() as stack:
+        stack.enter_context(claimed(config.node_dir))
+        files = None if config.insecure_http else certificates(config, datetime.now(UTC))
+        node = Node(_network_settings(config, files))
         client = PeerClient(
             PeerBook(),
             port=config.registry_port,
