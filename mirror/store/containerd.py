@@ -24,7 +24,7 @@ from mirror.oci.digest import Digest
 from mirror.store.containerd_blob import RemoteBlob
 from mirror.store.containerd_session import Session
 from mirror.store.file import FileBlob
-from mirror.store.folder import BlobFolder
+from mirror.store.folder import BlobFolder, damage
 from mirror.store.hints import Hints
 from mirror.store.index import ContentIndex, Listener
 from mirror.store.port import Content
@@ -109,13 +109,7 @@ class ContainerdStore:
         if blob.size != content.size:
             blob.close()
             self._index.remove(digest)
-            log.warning(
-                "%s is damaged (%d bytes instead of %d) and not served: "
-                "delete the images that use it and pull them again",
-                self._folder.path(digest),
-                blob.size,
-                content.size,
-            )
+            log.warning("%s", damage(self._folder.path(digest), blob.size, content.size))
             raise NotHere(f"{digest} is damaged")
         return blob
 

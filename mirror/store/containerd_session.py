@@ -13,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from mirror.containerd.client import Containerd
@@ -20,7 +21,7 @@ from mirror.containerd.connection import ContainerdError, ContainerdUnavailable
 from mirror.containerd.content import ContentInfo
 from mirror.oci.digest import Digest
 from mirror.store.containerd_blob import remote_media_type
-from mirror.store.folder import BlobFolder
+from mirror.store.folder import BlobFolder, damage
 from mirror.store.hints import Hints
 from mirror.store.index import ContentIndex
 from mirror.store.labels import registries, tag_name
@@ -72,6 +73,7 @@ class Session:
         self._clock = clock
         self._watched = False
         self._lookups = Lookups()
+        self._damaged: set[Digest] = set()
         self._committed = asyncio.Event()
         self._compare_at = 0.0
         self._compare_took = 0.0
@@ -249,7 +251,17 @@ class Session:
         seen = await asyncio.to_thread(self._folder.look_at_all, [info.digest for info in new])
         if new and not seen and len(new) == len(infos):
             raise ContainerdError(f"none of its content is in {self._folder.root}")
+        for info in new:
+            if info.digest in seen and seen[info.digest][0] != info.size:
+                size, _ = seen.pop(info.digest)
+                self._tell_damaged(self._folder.path(info.digest), size, info)
         return seen
+
+    def _tell_damaged(self, file: Path, size: int, info: ContentInfo) -> None:
+        """Once for each blob, however often it is looked at."""
+        if info.digest not in self._damaged:
+            self._damaged.add(info.digest)
+            log.warning("%s", damage(file, size, info.size))
 
     async def _look_remotely(self, new: Sequence[ContentInfo]) -> dict[Digest, tuple[int, str]]:
         seen: dict[Digest, tuple[int, str]] = {}

@@ -32,7 +32,7 @@ class BlobFolder:
         With no digests it need not be there yet: containerd 2.1 makes it at its first commit.
         """
         if not digests:
-            place = self.root if self.root.exists() else self.root.parent
+            place = self.root if os.access(self.root, os.F_OK) else self.root.parent
             return os.access(place, os.R_OK | os.X_OK)
         return any(os.access(self.path(digest), os.R_OK) for digest in digests)
 
@@ -66,3 +66,11 @@ class BlobFolder:
     def look_at_all(self, digests: Iterable[Digest]) -> dict[Digest, tuple[int, str]]:
         """`look` for each that is held; blocks for some 30 µs each."""
         return {digest: seen for digest in digests if (seen := self.look(digest)) is not None}
+
+
+def damage(file: Path, size: int, expected: int) -> str:
+    """What there is to say of a file of `size` bytes that should have `expected`."""
+    return (
+        f"{file} is damaged ({size} bytes instead of {expected}) and not served: "
+        "delete the images that use it and pull them again"
+    )

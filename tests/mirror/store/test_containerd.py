@@ -115,6 +115,27 @@ async def test_vanished_and_damaged_files_are_not_here(node: FakeContainerd) -> 
         assert list(store.contents()) == []
 
 
+async def test_a_damaged_file_is_not_listed_by_a_later_comparison(
+    node: FakeContainerd, caplog: pytest.LogCaptureFixture
+) -> None:
+    await node.add(b"cut short", "docker.io")
+    node.path(Digest.of(b"cut short")).write_bytes(b"cut")
+    store = ContainerdStore(node.socket)
+    async with running(store):
+        assert list(store.contents()) == []
+        for data in (b"first", b"second"):
+            await node.add(data, "docker.io")
+            await node.set_name("docker.io/library/a:1", Digest.of(data))
+            await eventually(
+                lambda: store.resolve("docker.io/library/a:1") is not None, "the name is known"
+            )
+            store.refresh()
+            await eventually(lambda: store.find(Digest.of(data)) is not None, "found")  # noqa: B023
+        assert store.find(Digest.of(b"cut short")) is None
+    told = [line for line in caplog.messages if "is damaged (3 bytes instead of 9)" in line]
+    assert len(told) == 1
+
+
 async def test_nothing_is_forgotten_while_containerd_is_away(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
