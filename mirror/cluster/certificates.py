@@ -85,6 +85,13 @@ def certificates(config: NodeConfig, now: datetime) -> TlsFiles:
         _warn_of_missing_names(files.cert, config.node_ip)
     else:
         make(files, config.node_name, (*_LOOPBACK, config.node_name, *config.node_ip), now)
+        if config.bootstrap:
+            log.warning(
+                "No tls-ca is set, so this node trusts only its own certificates in %s, and no "
+                "other node trusts them: nothing is shared with other nodes; set tls-ca, tls-cert "
+                "and tls-key, from one CA for all, or insecure-http",
+                files.ca.parent,
+            )
     return files
 
 
@@ -94,9 +101,14 @@ def check_given(files: TlsFiles, now: datetime) -> None:
     Raises:
         SetupError: With what is wrong, in which file.
     """
-    _load_certificate(files.ca)
-    certificate = _load_certificate(files.cert)
+    authorities, chain = _load_chain(files.ca), _load_chain(files.cert)
+    certificate = chain[0]
     _check_pair(certificate, files.cert, files.key)
+    if not any(_signed_by(link, ca) for link in chain for ca in authorities):
+        raise SetupError(
+            f"{files.cert}: not issued by the CA in {files.ca}: other nodes would refuse it, and "
+            "so would containerd; set tls-ca to the CA that signed it, on every node"
+        )
     if certificate.not_valid_after_utc <= now:
         raise SetupError(
             f"{files.cert}: expired on {certificate.not_valid_after_utc:%Y-%m-%d}: renew it"
@@ -217,14 +229,19 @@ def _usable(
 def _signed_by(certificate: x509.Certificate, signer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(signer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 
 
 def _load_certificate(path: Path) -> x509.Certificate:
+    """The first certificate of a file, which is the owner's."""
+    return _load_chain(path)[0]
+
+
+def _load_chain(path: Path) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificate(_read(path))
+        return x509.load_pem_x509_certificates(_read(path))
     except ValueError as error:
         raise SetupError(f"{path}: no certificate in PEM format") from error
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -181,6 +182,29 @@ async def test_given_certificates_serve_and_ask(tmp_path: Path) -> None:
     files = certificates(given_node(tmp_path, trustme.CA()), NOW)
     assert files.client_cert == files.cert
     assert (await subject_seen(files, client_context(files))).startswith(b"True")
+
+
+def test_given_certificate_must_be_from_the_given_ca(tmp_path: Path) -> None:
+    config = given_node(tmp_path, trustme.CA())
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca"))
+    with pytest.raises(SetupError, match=f"{tmp_path}/cert: not issued by the CA in .*tls-ca"):
+        certificates(config, NOW)
+
+
+def test_given_chain_may_end_at_any_of_the_given_cas(tmp_path: Path) -> None:
+    root = trustme.CA()
+    config = given_node(tmp_path, root.create_child_ca())
+    (tmp_path / "ca").write_bytes(trustme.CA().cert_pem.bytes() + root.cert_pem.bytes())
+    assert certificates(config, NOW).ca == tmp_path / "ca"
+
+
+def test_own_ca_is_warned_of_where_other_nodes_are_meant(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificates(node(tmp_path), NOW)
+    assert caplog.messages == []
+    certificates(replace(node(tmp_path), bootstrap=("/ip4/10.0.0.2",)), NOW)
+    assert "nothing is shared with other nodes; set tls-ca" in caplog.text
 
 
 def test_given_certificate_must_be_valid_where_containerd_asks(tmp_path: Path) -> None:
