@@ -24,6 +24,7 @@ from mirror.cluster.certificates import TlsFiles, certificates, client_context, 
 from mirror.config.certsd import apply_hosts
 from mirror.config.node import NodeConfig
 from mirror.config.registries import Registries, load_registries
+from mirror.config.scope import in_scope
 from mirror.control import SOCKET_NAME, Control, serve_control
 from mirror.errors import SetupError
 from mirror.metrics import Metrics
@@ -54,14 +55,6 @@ Service = Callable[[], Coroutine[Any, Any, None]]
 _READY_SECONDS = 5.0
 _SWEEP_SECONDS = 10.0
 _TRANSFER_THREADS = 4
-_WITHOUT_EFFECT = (
-    "zone",
-    "upload_limit",
-    "memory_limit",
-    "web_address",
-    "snapshotter",
-    "airgap_extra_registry",
-)
 
 
 def run(config: NodeConfig) -> None:
@@ -84,13 +77,10 @@ async def _run(config: NodeConfig) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    _check_scope(config)
+    config = in_scope(config)
     registries = load_registries(config)
     if not registries.mirrored:
-        log.warning(
-            "Not starting distributed registry mirror: no registries configured for "
-            "distributed mirroring"
-        )
+        _stand_by(config, registries)
         await stop.wait()
         return
     async with _started(config, registries) as services, asyncio.TaskGroup() as tasks:
@@ -170,6 +160,21 @@ async def _started(config: NodeConfig, registries: Registries) -> AsyncIterator[
         }
 
 
+def _stand_by(config: NodeConfig, registries: Registries) -> None:
+    """Says why nothing is mirrored, and takes back what an earlier start told containerd."""
+    log.warning(
+        "Not starting distributed registry mirror: no registries configured for "
+        "distributed mirroring"
+    )
+    log.warning(
+        "list registries under mirrors in %s, or set mirrored-registries (* for all), and start "
+        "this node again",
+        config.private_registry,
+    )
+    if _in_containerd(config):
+        apply_hosts(config, registries, None)
+
+
 @asynccontextmanager
 async def _joined(node: Node) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
@@ -178,19 +183,6 @@ async def _joined(node: Node) -> AsyncIterator[None]:
         except (OSError, ValueError) as error:
             raise SetupError(str(error)) from error
         yield
-
-
-def _check_scope(config: NodeConfig) -> None:
-    """Says what is set and does not work in this version, rather than pass over it."""
-    if config.server is not None:
-        raise SetupError(
-            f"server is {config.server}: joining a server is not part of this version; leave "
-            "server out and name other nodes by bootstrap, with tls-ca, tls-cert, tls-key and "
-            "psk-file the same for all"
-        )
-    for name in _WITHOUT_EFFECT:
-        if getattr(config, name) != NodeConfig.__dataclass_fields__[name].default:
-            log.warning("%s is set, and has no effect in this version", name.replace("_", "-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +199,7 @@ async def _hold(
     config: NodeConfig, registries: Registries, remote: Remote, stack: AsyncExitStack
 ) -> _Held:
     # Each way loads only its own libraries: grpc and the upstream's client cost 20 MiB each.
-    if config.store == "containerd" or (
-        config.store == "auto" and config.containerd_address.exists()
-    ):
+    if _in_containerd(config):
         from mirror.store.containerd import ContainerdStore  # noqa: PLC0415
 
         containerd = ContainerdStore(config.containerd_address, config.containerd_namespace)
@@ -221,7 +211,15 @@ async def _hold(
     from mirror.transfer.pull_through import PullThrough  # noqa: PLC0415
     from mirror.transfer.upstream import Upstream  # noqa: PLC0415
 
-    layout = LayoutStore(config.node_dir / "oci")
+    folder = config.node_dir / "oci"
+    if config.store == "auto":
+        log.warning(
+            "No containerd at %s: images are held in %s, and no pull of a containerd that comes "
+            "later is served; set store to containerd to wait for it, or to layout",
+            config.containerd_address,
+            folder,
+        )
+    layout = LayoutStore(folder)
     upstream = await stack.enter_async_context(Upstream(registries))
     origin = PeersFirst(remote, upstream, time.monotonic)
     keeper = await stack.enter_async_context(PullThrough(layout, origin))
@@ -231,6 +229,12 @@ async def _hold(
         lambda _digest, _registry: None,
         in_containerd=False,
     )
+
+
+def _in_containerd(config: NodeConfig) -> bool:
+    if config.store == "auto":
+        return config.containerd_address.exists()
+    return config.store == "containerd"
 
 
 def _network_settings(config: NodeConfig, files: TlsFiles | None) -> Settings:

@@ -12,6 +12,7 @@ import typer
 from mirror import log
 from mirror.cli.flags import with_node_flags
 from mirror.config.load import load
+from mirror.config.scope import in_scope
 
 
 @with_node_flags
@@ -23,7 +24,7 @@ def hosts(
 ) -> None:
     """Write containerd's hosts.toml files from registries.yaml once, as the agent does at start."""
     log.setup(debug=bool(flags.get("debug")))
-    config = load("agent", flags, os.environ)
+    config = in_scope(load("agent", flags, os.environ))
     from mirror.config.certsd import FILE_NAME, apply_hosts  # noqa: PLC0415
     from mirror.config.hosts import node_hosts  # noqa: PLC0415
     from mirror.config.registries import load_registries  # noqa: PLC0415
