@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import trustme
 from prometheus_client.parser import text_string_to_metric_families
@@ -177,6 +180,26 @@ class Spegla:
         providers = json.loads(found)["providers"]
         return {address for provider in providers for address in provider["addresses"]}
 
+    def tell(self, target: str) -> Any:
+        """What it tells its own command line about `target`, such as `/status`.
+
+        Raises:
+            OSError: Nobody answers within 5 s.
+            ValueError: It answers with an error.
+        """
+        connection = _UnixConnection(self._data / "agent/spegla/control.sock", 5.0)
+        try:
+            connection.request("GET", target)
+            answer = connection.getresponse()
+            body = answer.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from error
+        finally:
+            connection.close()
+        if answer.status != HTTPStatus.OK:
+            raise ValueError(f"{target}: {answer.status} {body[:200]!r}")
+        return json.loads(body)
+
     def messages(self) -> list[str]:
         """The texts (`msg`) of its log lines so far."""
         found = re.finditer(r'\bmsg=(?:"((?:[^"\\]|\\.)*)"|(\S+))', self.daemon.output())
@@ -188,3 +211,14 @@ class Spegla:
             tls = self._tls
             words += ["--cacert", str(tls.ca), "--cert", str(tls.cert), "--key", str(tls.key)]
         return words
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("node", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))

@@ -1,0 +1,1 @@
+"""A long run in which everything fails at random; `sh tests/soak` starts it."""
