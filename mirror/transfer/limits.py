@@ -21,6 +21,8 @@ class Limits:
         unacknowledged: Seconds after which the kernel gives up a peer that acknowledges nothing.
         search: Seconds for finding a holder that answers, all attempts together.
         walk: Seconds for the DHT to name providers.
+        whole: Seconds for all of a manifest or of a blob that is checked before its first byte,
+            from whichever peers.
         verified_first: Blobs up to this size are checked before their first byte is passed on;
             of larger ones the last chunk is held back until the digest is right.
         chunk: Bytes that a lone relay reads, hashes and sends at a time; it has two such buffers.
@@ -34,6 +36,7 @@ class Limits:
     unacknowledged: float = 2.0
     search: float = 5.0
     walk: float = 1.0
+    whole: float = 15.0
     verified_first: int = 8 * MIB
     chunk: int = MIB
     relays: int = 4 * MIB

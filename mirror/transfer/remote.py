@@ -45,19 +45,10 @@ class Remote:
         """
         if wanted.digest is not None and (cached := self._manifests.get(wanted.digest)):
             return cached
-        failed: set[str] = set()
-        while True:
-            response = await self._find(wanted, excluded=failed)
-            try:
-                manifest = await self._checked_manifest(wanted, response)
-            except PeerFault:
-                failed.add(response.address)
-                self._metrics.failovers.inc()
-            else:
-                self._manifests.add(manifest)
-                return manifest
-            finally:
-                response.close()
+        async with self._in_time(wanted):
+            manifest = await self._fetch_manifest(wanted)
+        self._manifests.add(manifest)
+        return manifest
 
     async def describe_blob(self, wanted: Wanted) -> Description:
         """Size of a blob that some peer holds.
@@ -76,6 +67,36 @@ class Remote:
             NotHere: No peer holds it, or none has it right.
             RangeNotSatisfiable: The range lies outside of it.
         """
+        async with self._in_time(wanted):
+            return await self._fetch_blob(wanted, asked)
+
+    @asynccontextmanager
+    async def download(self, wanted: Wanted) -> AsyncIterator[Relay]:
+        """A whole blob's bytes, for who stores them.
+
+        Raises:
+            NotHere: No peer holds it.
+        """
+        response = await self._find(wanted)
+        relay = self._relay(wanted, response, Span(0, response.size))
+        try:
+            yield relay
+        finally:
+            relay.close()
+
+    async def _fetch_manifest(self, wanted: Wanted) -> Manifest:
+        failed: set[str] = set()
+        while True:
+            response = await self._find(wanted, excluded=failed)
+            try:
+                return await self._checked_manifest(wanted, response)
+            except PeerFault:
+                failed.add(response.address)
+                self._metrics.failovers.inc()
+            finally:
+                response.close()
+
+    async def _fetch_blob(self, wanted: Wanted, asked: RangeRequest | None) -> Found:
         failed: set[str] = set()
         method = "GET" if asked is None else "HEAD"
         while True:
@@ -94,18 +115,13 @@ class Remote:
                 self._metrics.failovers.inc()
 
     @asynccontextmanager
-    async def download(self, wanted: Wanted) -> AsyncIterator[Relay]:
-        """A whole blob's bytes, for who stores them.
-
-        Raises:
-            NotHere: No peer holds it.
-        """
-        response = await self._find(wanted)
-        relay = self._relay(wanted, response, Span(0, response.size))
+    async def _in_time(self, wanted: Wanted) -> AsyncIterator[None]:
+        """Bounds what the asker waits for its first byte, whatever peers do."""
         try:
-            yield relay
-        finally:
-            relay.close()
+            async with asyncio.timeout(self._limits.whole):
+                yield
+        except TimeoutError as error:
+            raise NotHere(f"{wanted.key} takes peers more than {self._limits.whole:g} s") from error
 
     async def _find(
         self,

@@ -31,6 +31,7 @@ from tests.mirror.scripted_peer import (
     lying,
     raw,
     scripted,
+    trickling,
 )
 
 LIMITS = replace(QUICK, verified_first=300_000, chunk=200_000, in_memory=600_000)
@@ -327,3 +328,12 @@ async def test_nobody_holds_it(cluster: Loopback, node: LoopbackNode) -> None:
     ):
         with pytest.raises(NotHere):
             await ask
+
+
+async def test_small_blob_that_takes_too_long_is_404_in_the_end(cluster: Loopback) -> None:
+    cluster.limits = replace(LIMITS, whole=0.4)
+    node = await cluster.node()
+    # 30 kB/s: fast enough to be no trickle, far too slow for 250 kB in 0.4 s.
+    await scripted(cluster, trickling(DATA, piece=3_000, pause=0.1), DIGEST)
+    with pytest.raises(NotHere, match=r"more than 0\.4 s"):
+        await pull(node, blob(DATA))
