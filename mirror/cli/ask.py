@@ -41,9 +41,16 @@ def ask_node(data_dir: str | None, config: str | None, path: str, **query: str) 
         connection.request("GET", target)
         response = connection.getresponse()
         document: dict[str, Any] = json.loads(response.read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except PermissionError as error:
+        raise SetupError(f"only the node's owner may ask at {connection.path}: use sudo") from error
+    except TimeoutError as error:
         raise SetupError(
-            f"no node answers at {connection.path}: {error}: start it with `spegla agent`, "
+            f"the node at {connection.path} took longer than {_SECONDS:.0f} s: see its log"
+        ) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise SetupError(
+            f"no node answers at {connection.path}: {cause}: start it with `spegla agent`, "
             "or name its --data-dir"
         ) from error
     finally:

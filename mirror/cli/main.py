@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from mirror import VERSION
 from mirror.cli.agent import agent
 from mirror.cli.containerd_config import containerd_config
 from mirror.cli.find import find
@@ -24,6 +26,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spegla {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself; its help is the app's."""
+
+
 app.command("agent", short_help="Run this node.")(agent)
 app.command("hosts", short_help="Write containerd's hosts.toml files once.")(hosts)
 app.command("containerd-config", short_help="Print or add containerd's settings.")(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror import VERSION
 from mirror.config.load import flag_of, option_names
 
 
@@ -44,6 +45,11 @@ def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert {"pydantic", "grpc", "cryptography", "aiohttp", "libp2p", "rich"}.isdisjoint(loaded)
+
+
+def test_version_is_told() -> None:
+    done = spegla("--version")
+    assert (done.returncode, done.stdout) == (0, f"spegla {VERSION}\n")
 
 
 def test_every_setting_is_a_flag_of_agent() -> None:
