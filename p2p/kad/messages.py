@@ -107,11 +107,13 @@ def decode_withdrawal(data: bytes) -> tuple[list[Key], bool]:
     """Reads a withdrawal: the keys, and whether the sender is leaving.
 
     Raises:
-        BadMessage: It is too long, no protobuf, or has too many keys.
+        BadMessage: It is too long, no protobuf, or has too many keys or too long ones.
     """
     message = _parse(Withdrawal, data)
     if len(message.keys) > MAX_WITHDRAWN:
         raise BadMessage(f"{len(message.keys)} keys to withdraw: at most {MAX_WITHDRAWN} are taken")
+    if any(len(key) > MAX_KEY for key in message.keys):
+        raise BadMessage(f"a key to withdraw is too long: at most {MAX_KEY} bytes are taken")
     return [Key(key) for key in message.keys], message.leaving
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from p2p.kad.ids import key_of
 from p2p.kad.messages import (
+    MAX_KEY,
     MAX_MESSAGE,
     MAX_PEERS,
     MAX_WITHDRAWN,
@@ -20,7 +21,7 @@ from p2p.kad.messages import (
     withdrawal,
 )
 from p2p.kad.pb.dht_pb2 import Message
-from p2p.port import BadMessage, PeerAddress
+from p2p.port import BadMessage, Key, PeerAddress
 from tests.p2p.kad.network import address_of
 
 KEY = key_of("sha256:aa")
@@ -101,3 +102,8 @@ def test_withdrawals_come_back_as_they_were():
 def test_a_withdrawal_of_too_many_keys_is_refused():
     with pytest.raises(BadMessage):
         decode_withdrawal(withdrawal([KEY] * (MAX_WITHDRAWN + 1)))
+
+
+def test_a_withdrawal_of_an_overlong_key_is_refused():
+    with pytest.raises(BadMessage):
+        decode_withdrawal(withdrawal([KEY, Key(b"k" * (MAX_KEY + 1))]))
