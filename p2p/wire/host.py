@@ -84,8 +84,8 @@ class Host:
 
     @property
     def connections(self) -> int:
-        """Open connections, both ways."""
-        return sum(len(connections) for connections in self._connections.values())
+        """Open connections, both ways. Safe to call from another thread."""
+        return sum(map(len, list(self._connections.values())))
 
     @property
     def port(self) -> int:
