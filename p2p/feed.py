@@ -39,7 +39,8 @@ class Feed(Generic[T]):
 
     async def batch(self) -> list[T]:
         """What has come since the last call, waiting for the first; nothing at all at the end."""
-        if not (self._items or self._ended or self._expired):
+        # Not once: a wake-up may be that of items which an earlier call has taken already.
+        while not (self._items or self._ended or self._expired):
             self._waiter = self._loop.create_future()
             await self._waiter
             self._waiter = None

@@ -34,3 +34,11 @@ async def test_it_ends_at_the_timeout_and_the_other_side_has_not():
     feed: Feed[int] = Feed(0.05)
     assert await asyncio.wait_for(feed.batch(), 5) == []
     assert not feed.close()
+
+
+async def test_a_wake_up_for_items_taken_already_does_not_end_it():
+    feed: Feed[int] = Feed(5.0)
+    feed.push([1])
+    assert await feed.batch() == [1]
+    threading.Timer(0.05, feed.push, [[2]]).start()
+    assert await feed.batch() == [2]
