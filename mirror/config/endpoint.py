@@ -176,9 +176,12 @@ def parse_address(text: str) -> Address:
 
 
 def split_port(host: str) -> tuple[str, str]:
-    """`registry.example:5000` → `registry.example`, `5000`; the port may be empty."""
+    """`registry.example:5000` → `registry.example`, `5000`; the port may be empty.
+
+    An IPv6 address has a port only behind brackets; labels of containerd have it without them.
+    """
     name, colon, port = host.rpartition(":")
-    if not colon or port.endswith("]"):
+    if not colon or port.endswith("]") or (":" in name and not name.endswith("]")):
         return host, ""
     return name, port
 

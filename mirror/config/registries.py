@@ -27,7 +27,7 @@ from mirror.config.endpoint import (
 )
 from mirror.config.node import NodeConfig
 from mirror.errors import SetupError
-from mirror.oci.reference import is_registry
+from mirror.oci.reference import hostname, is_registry
 
 if TYPE_CHECKING:
     from mirror.config.registries_file import ConfigModel, MirrorModel, RegistriesModel
@@ -73,7 +73,7 @@ class Registries:
         if WILDCARD in self.mirrored or not _names(host).isdisjoint(self.mirrored):
             return True
         return not split_port(host)[1] and any(
-            split_port(name)[0] == host for name in self.mirrored
+            hostname(name) == hostname(host) for name in self.mirrored
         )
 
     def endpoints(self, registry: str) -> tuple[Endpoint, ...]:

@@ -90,6 +90,17 @@ def is_registry(text: str) -> bool:
     return len(text) <= 255 and _REGISTRY.fullmatch(text) is not None
 
 
+def hostname(registry: str) -> str:
+    """A registry's host without port and brackets, as containerd's labels have it.
+
+    They are `containerd.io/distribution.source.<host>`; a host from there comes out as it is.
+    """
+    if registry.startswith("["):
+        return registry[1:].partition("]")[0]
+    host, _, port = registry.partition(":")
+    return registry if ":" in port else host  # an IPv6 address out of its brackets
+
+
 def is_repository(text: str) -> bool:
     """Whether `text` is a repository path as the distribution specification allows."""
     return len(text) <= _MAX_REPOSITORY and _REPOSITORY.fullmatch(text) is not None

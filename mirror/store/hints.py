@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mirror.oci.digest import Digest
+from mirror.oci.reference import hostname
 
 LIFETIME = 15 * 60.0
 """Seconds that a hint holds; a download that takes longer is only shared a little later."""
@@ -25,7 +26,7 @@ class Hints:
         self._hints.pop(digest, None)
         if len(self._hints) >= CAPACITY:
             del self._hints[next(iter(self._hints))]
-        self._hints[digest] = (host_of(registry), now + LIFETIME)
+        self._hints[digest] = (hostname(registry), now + LIFETIME)
 
     def get(self, digest: Digest, now: float) -> str | None:
         """The host of the registry that `digest` was last asked for from, if that is recent."""
@@ -35,10 +36,3 @@ class Hints:
     def discard(self, digest: Digest) -> None:
         """Forgets a hint that was used."""
         self._hints.pop(digest, None)
-
-
-def host_of(registry: str) -> str:
-    """A registry's host without its port, as containerd writes it in labels."""
-    if registry.startswith("["):
-        return registry[1:].partition("]")[0]
-    return registry.partition(":")[0]

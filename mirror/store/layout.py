@@ -16,13 +16,14 @@ from mirror.errors import NotHere
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.media import OCTET_STREAM
+from mirror.oci.reference import hostname
 from mirror.store.file import FileBlob
 from mirror.store.image_index import InvalidIndex
 from mirror.store.index import ContentIndex, Listener
 from mirror.store.ingest import Ingest, IngestRunning
 from mirror.store.journal import Journal
 from mirror.store.layout_files import LayoutFiles, digest_of
-from mirror.store.origins import origins, without_port
+from mirror.store.origins import origins
 from mirror.store.port import Content
 from mirror.store.threads import in_thread, to_the_end
 
@@ -146,7 +147,7 @@ class LayoutStore:
         content = self._index.find(digest)
         if content is None:
             raise NotHere(f"{digest} is not in this store")
-        registries = content.registries | {without_port(registry)}
+        registries = content.registries | {hostname(registry)}
         await self._know(dataclasses.replace(content, registries=registries))
 
     async def run(self) -> None:
@@ -310,7 +311,7 @@ class LayoutStore:
         return ingest
 
     async def _keep(self, ingest: Ingest, media_type: str, registry: str) -> Content:
-        registries = {without_port(registry)} if registry else set()
+        registries = {hostname(registry)} if registry else set()
         known = self._index.find(ingest.digest)
         if known is not None:
             registries |= known.registries

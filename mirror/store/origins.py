@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import InvalidManifest, children
 from mirror.oci.media import MANIFEST_TYPES
+from mirror.oci.reference import hostname
 from mirror.store.port import Content
 
 
@@ -27,7 +28,7 @@ def origins(
     """
     found: dict[Digest, set[str]] = {}
     for name, digest in names.items():
-        host = without_port(name.partition("/")[0])
+        host = hostname(name.partition("/")[0])
         waiting = [digest]
         while waiting:
             current = waiting.pop()
@@ -39,12 +40,6 @@ def origins(
             if content.media_type in MANIFEST_TYPES:
                 waiting.extend(_children(current, read))
     return {digest: frozenset(hosts) for digest, hosts in found.items() if hosts}
-
-
-def without_port(registry: str) -> str:
-    """The host of a registry, as containerd writes it in `containerd.io/distribution.source.*`."""
-    host, colon, port = registry.rpartition(":")
-    return host if colon and port.isdigit() else registry
 
 
 def _children(digest: Digest, read: Callable[[Digest], bytes]) -> list[Digest]:

@@ -109,6 +109,7 @@ def test_nonsense_is_an_address_or_a_value_error(text: str) -> None:
 def test_port_is_split_off() -> None:
     assert split_port("a.example:5000") == ("a.example", "5000")
     assert split_port("[fd00::1]") == ("[fd00::1]", "")
+    assert split_port("fd00::1") == ("fd00::1", "")
     assert split_port("[fd00::1]:5000") == ("[fd00::1]", "5000")
 
 

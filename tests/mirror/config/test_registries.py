@@ -118,6 +118,15 @@ def test_wildcard_covers_all_but_this_machine() -> None:
     assert registries.covers("anything.example:1")
     assert not registries.covers("localhost:5000")
     assert not registries.covers("127.0.0.1")
+    assert not registries.covers("::1")  # as containerd labels what came from [::1]:5000
+
+
+def test_ipv6_registry_is_covered_by_its_label() -> None:
+    registries = parse("mirrors: {'[fd00::1]:5000': }")
+    assert registries.covers("[fd00::1]:5000")
+    assert registries.covers("fd00::1")
+    assert not registries.covers("[fd00::1]:5001")
+    assert not registries.covers("fd00::2")
 
 
 def test_nothing_is_covered_without_mirrors() -> None:

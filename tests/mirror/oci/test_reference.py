@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.digest import Digest
-from mirror.oci.reference import InvalidReference, Reference, is_registry, is_repository, is_tag
+from mirror.oci.reference import (
+    InvalidReference,
+    Reference,
+    hostname,
+    is_registry,
+    is_repository,
+    is_tag,
+)
 
 DIGEST = Digest.of(b"x")
 
@@ -65,3 +72,18 @@ def test_nonsense_is_refused_or_read_so_that_it_can_be_written_again(text: str) 
     assert is_repository(reference.repository)
     assert reference.tag is None or is_tag(reference.tag)
     assert Reference.parse(str(reference)) == reference
+
+
+@pytest.mark.parametrize(
+    ("registry", "host"),
+    [
+        ("docker.io", "docker.io"),
+        ("reg.test:5000", "reg.test"),
+        ("[fd77::1]:5000", "fd77::1"),
+        ("[fd77::1]", "fd77::1"),
+        ("fd77::1", "fd77::1"),
+        ("127.0.0.1:5000", "127.0.0.1"),
+    ],
+)
+def test_host_is_as_containerd_labels_it(registry: str, host: str) -> None:
+    assert hostname(registry) == host

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import pytest
-
 from mirror.oci.digest import Digest
-from mirror.store.hints import CAPACITY, LIFETIME, Hints, host_of
+from mirror.store.hints import CAPACITY, LIFETIME, Hints
 
 A = Digest.of(b"a")
 
@@ -39,16 +37,3 @@ def test_oldest_hints_make_room() -> None:
     assert len(hints) == CAPACITY
     assert hints.get(digests[9], 0.0) is None
     assert hints.get(digests[10], 0.0) == "docker.io"
-
-
-@pytest.mark.parametrize(
-    ("registry", "host"),
-    [
-        ("docker.io", "docker.io"),
-        ("reg.test:5000", "reg.test"),
-        ("[fd77::1]:5000", "fd77::1"),
-        ("127.0.0.1:5000", "127.0.0.1"),
-    ],
-)
-def test_host_is_as_containerd_labels_it(registry: str, host: str) -> None:
-    assert host_of(registry) == host

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from mirror.oci.digest import Digest
 from mirror.oci.media import OCI_INDEX, OCI_MANIFEST
-from mirror.store.origins import origins, without_port
+from mirror.store.origins import origins
 from mirror.store.port import Content
 from tests.mirror.sample import make_sample
 
@@ -47,11 +45,3 @@ def test_a_manifest_that_lies_or_can_not_be_read_reaches_nothing() -> None:
     found = {known.digest: known}
     assert origins(names, found.get, lambda _: circle) == {known.digest: {"docker.io"}}
     assert origins(names, found.get, unreadable) == {known.digest: {"docker.io"}}
-
-
-@pytest.mark.parametrize(
-    ("registry", "host"),
-    [("docker.io", "docker.io"), ("reg:5000", "reg"), ("[::1]:5000", "[::1]"), ("[::1]", "[::1]")],
-)
-def test_port_is_left_out(registry: str, host: str) -> None:
-    assert without_port(registry) == host
