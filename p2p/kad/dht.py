@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -17,7 +17,7 @@ from p2p.kad.refresh import Refresher
 from p2p.kad.republish import OwnKeys
 from p2p.kad.table import Table
 from p2p.kad.walks import Walks
-from p2p.port import Key, PeerAddress, PeerConnected, PeerDisconnected, PeerEvent
+from p2p.port import Key, PeerAddress, PeerConnected, PeerDisconnected, PeerEvent, PeerId
 
 HOUSEKEEPING = 1.0
 """Seconds between rounds of probes, republishing and sweeping."""
@@ -177,10 +177,11 @@ class Dht:
         """Walks the network for providers: `Found` as they come, then `Finished`."""
         job = self._outbox.number()
 
-        def named(providers: Iterable[PeerAddress]) -> None:
-            credible = tuple(p for p in providers if self._credible(key, p))
+        def named(providers: Iterable[PeerAddress], by: PeerId) -> Sequence[PeerAddress]:
+            credible = tuple(p for p in providers if self._credible(key, p.peer, by))
             if credible:
                 self._outbox.say(Found(job, credible))
+            return credible
 
         def done(closest: list[PeerAddress], at: float) -> None:
             self._outbox.say(Finished(job))
@@ -208,8 +209,12 @@ class Dht:
         """The messages for an `Announce`; keys withdrawn since are left out."""
         return add_provider(self.local, [key for key in keys if key in self._own])
 
-    def _credible(self, key: Key, provider: PeerAddress) -> bool:
-        peer = provider.peer
-        return not (
-            peer == self.local.peer or self._peers.dead(peer) or self._records.withdrawn(key, peer)
-        )
+    def _credible(self, key: Key, provider: PeerId, by: PeerId) -> bool:
+        """Whether to believe that `provider` has `key`.
+
+        A record that was taken back may have been provided again, of which only the nearest
+        peers hear: those that take withdrawals know which it is, Go's nodes do not.
+        """
+        if provider == self.local.peer or self._peers.dead(provider):
+            return False
+        return self._peers.obeys(by) or not self._records.withdrawn(key, provider)

@@ -250,3 +250,19 @@ def test_a_lookup_without_any_peer_ends_at_once():
     network = Network(seed=19)
     node = network.add()
     assert network.find(node, KEYS[0]) == (set(), 0.0)
+
+
+def test_keys_withdrawn_and_provided_again_are_found_by_every_node():
+    network = Network(seed=21)
+    nodes = network.cluster(60)  # of a withdrawal 40 hear, of a new record 20
+    key, provider = key_of("again"), nodes[5]
+    network.do(provider, provider.dht.provide([key], network.now))
+    network.do(provider, provider.dht.withdraw([key], network.now))
+    assert not any(network.find(node, key)[0] for node in nodes)
+    network.do(provider, provider.dht.provide([key], network.now))
+    network.run(1.0)
+    assert all(
+        network.find(node, key)[0] == {provider.address.peer}
+        for node in nodes
+        if node is not provider
+    )
