@@ -165,10 +165,10 @@ def _detected(known: Mapping[str, Any]) -> dict[str, Any]:
                 "this machine has no address that other nodes could reach: set --node-ip"
             )
         found["node_ip"] = (address,)
-    socket = known.get("containerd_address") or machine.containerd_socket()
+    data_dir = known.get("data_dir") or NodeConfig().data_dir
+    socket = known.get("containerd_address") or machine.containerd_socket(data_dir)
     found["containerd_address"] = socket
     if socket == K3S_CONTAINERD_SOCKET:
-        data_dir = known.get("data_dir") or NodeConfig().data_dir
         found["containerd_config_path"] = data_dir / "agent/etc/containerd/certs.d"
     return found
 

@@ -34,9 +34,16 @@ def node_address() -> IpAddress | None:
     return _first_interface_address()
 
 
-def containerd_socket() -> Path:
-    """K3s's containerd if its socket is there, else the usual path."""
-    return K3S_CONTAINERD_SOCKET if K3S_CONTAINERD_SOCKET.exists() else CONTAINERD_SOCKET
+def containerd_socket(
+    data_dir: Path, k3s: Path = K3S_CONTAINERD_SOCKET, usual: Path = CONTAINERD_SOCKET
+) -> Path:
+    """The socket that is there, K3s's first; before either is, the one that will be.
+
+    At boot an agent may be up before K3s, whose containerd's root below `data_dir` tells then.
+    """
+    if k3s.exists() or (not usual.exists() and (data_dir / "agent" / "containerd").exists()):
+        return k3s
+    return usual
 
 
 def _first_interface_address() -> IpAddress | None:

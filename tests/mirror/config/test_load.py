@@ -127,7 +127,7 @@ def test_k3s_keys_pass_silently_and_misspelt_ones_are_told(
 
 def test_machine_fills_what_nobody_said(file: Path) -> None:
     assert read(file).node_name == machine.node_name()
-    assert read(file).containerd_address == machine.containerd_socket()
+    assert read(file).containerd_address == machine.containerd_socket(read(file).data_dir)
     write(file, "")
     if machine.node_address() is not None:
         assert read(file).node_ip == (machine.node_address(),)
