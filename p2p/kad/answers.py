@@ -103,7 +103,7 @@ class Answers:
         A wrong one is passed over without a reset, which would take the ones behind it along; so
         is one that was still on its way when its sender left.
         """
-        if not request.key or sender.peer in self._peers.absent:
+        if not request.key or self._peers.leaving(sender.peer):
             self.refused += 1
             return
         for provider in peers_in(request.provider_peers):

@@ -43,7 +43,7 @@ class Peers:
         self.errors = 0
         self._outbox = outbox
         self._connected: dict[PeerId, PeerConnected] = {}
-        self._disconnected: set[PeerId] = set()
+        self._leaving: set[PeerId] = set()
         self._probing: set[PeerId] = set()
         self._joined: list[Callable[[Contact, float], None]] = []
 
@@ -58,6 +58,7 @@ class Peers:
             return
         address = PeerAddress(peer, usable(event.address.addresses))
         self._connected[peer] = event
+        self._leaving.discard(peer)
         self.absent.back(peer)
         contact = self.table.get(peer)
         if contact is not None:
@@ -71,9 +72,10 @@ class Peers:
     def disconnected(self, peer: PeerId, now: float) -> None:
         """The last connection is gone: lookups pass the peer over until a probe is answered."""
         self._connected.pop(peer, None)
+        self._leaving.discard(peer)
         contact = self.table.get(peer)
         if contact is not None:
-            self._disconnected.add(peer)
+            contact.lost_connection = True
             if contact.usable:
                 contact.slow = True
                 self.probe(contact.address, now)
@@ -102,7 +104,7 @@ class Peers:
 
     def heard_from(self, peer: PeerId, now: float) -> None:
         """A peer sent something of its own accord: if it counts as lost, it is no more."""
-        if peer in self.absent and peer in self._connected:
+        if peer not in self._leaving:
             self.absent.back(peer)
         contact = self.table.get(peer)
         if contact is not None and contact.failures:
@@ -122,7 +124,6 @@ class Peers:
         contact.retry_at = now + min(MAX_RETRY, 2.0 ** (contact.failures - 1))
         if contact.failures > MAX_FAILURES:
             self.table.remove(peer)
-            self._disconnected.discard(peer)
             self.absent.gone(peer, now)
 
     def slow(self, peer: PeerId) -> None:
@@ -132,11 +133,15 @@ class Peers:
             contact.slow = True
 
     def left(self, peer: PeerId, now: float) -> None:
-        """A peer said that it is leaving; only a new connection brings it back."""
+        """A peer said that it is leaving; what comes until its connection ends is belated."""
         self.table.remove(peer)
-        self._connected.pop(peer, None)
-        self._disconnected.discard(peer)
+        if self._connected.pop(peer, None) is not None:
+            self._leaving.add(peer)
         self.absent.gone(peer, now)
+
+    def leaving(self, peer: PeerId) -> bool:
+        """Whether a peer has said that it is leaving and its connection is still there."""
+        return peer in self._leaving
 
     def dead(self, peer: PeerId) -> bool:
         """Whether a peer is known not to answer. Safe to call from another thread."""
@@ -173,12 +178,11 @@ class Peers:
 
     def _alive(self, address: PeerAddress, latency: float, now: float) -> None:
         peer = address.peer
-        if peer in self.absent:
-            if peer not in self._connected:
-                return
-            self.absent.back(peer)
+        if peer in self._leaving:
+            return
+        self.absent.back(peer)
         contact = self.table.get(peer)
-        news = contact is None or contact.failures > 0 or peer in self._disconnected
+        news = contact is None or contact.failures > 0 or contact.lost_connection
         if contact is None:
             # Without an address it could be named to nobody.
             contact = self.table.add(address) if address.addresses else None
@@ -190,7 +194,7 @@ class Peers:
         smooth = latency if contact.latency is None else contact.latency
         contact.latency = smooth + 0.2 * (latency - smooth)
         if news:
-            self._disconnected.discard(peer)
+            contact.lost_connection = False
             for listener in self._joined:
                 listener(contact, now)
 

@@ -33,6 +33,7 @@ class Contact:
         failures: Requests in a row that it did not answer.
         slow: Whether it keeps a request waiting right now.
         retry_at: When to probe it again, while it has failures.
+        lost_connection: Whether its last connection ended since its last answer.
         latency: Smoothed seconds of a request to it, or None before the first.
         wire: Itself as it stands in answers.
     """
@@ -44,6 +45,7 @@ class Contact:
     failures: int = 0
     slow: bool = False
     retry_at: float = 0.0
+    lost_connection: bool = False
     latency: float | None = None
     wire: Message.Peer = field(init=False, repr=False)
 

@@ -21,7 +21,7 @@ from p2p.kad.messages import (
     withdrawal,
 )
 from p2p.kad.pb.dht_pb2 import Message
-from p2p.port import BadMessage, PeerAddress
+from p2p.port import KAD_PROTOCOL, BadMessage, PeerAddress, PeerConnected, PeerDisconnected
 from tests.p2p.kad.network import Network, address_of
 
 KEY = key_of("sha256:aa")
@@ -189,3 +189,13 @@ def test_a_node_survives_whatever_its_peers_say(requests, replies):
             data = reply if isinstance(reply, bytes) else reply.SerializeToString()
             node.dht.answered(commands.pop().ticket, data, network.now)
             commands = [c for c in node.dht.commands() if hasattr(c, "ticket")] + commands
+
+
+def test_records_of_a_peer_that_left_are_filed_from_its_next_connection_on(dht):
+    dht.happened(PeerConnected(ASKER, frozenset({KAD_PROTOCOL}), "agent"), 2000.0)
+    dht.withdrawal(ASKER, withdrawal(leaving=True), 2000.0)
+    add(dht, ASKER)
+    assert not dht.known(KEY)
+    dht.happened(PeerDisconnected(ASKER.peer), 2001.0)
+    add(dht, ASKER)  # it is back, and quicker than identify
+    assert dht.known(KEY) == [ASKER]
