@@ -72,6 +72,7 @@ class Host:
         self._connections: dict[PeerId, list[Connection]] = {}
         self._lines: dict[tuple[PeerId, str], Line] = {}
         self._dialing: dict[PeerId, trio.Event] = {}
+        self._identified: set[PeerId] = set()
         self._listeners: list[Callable[[PeerEvent], None]] = []
         self._port = settings.port
         self._own: frozenset[Endpoint] = frozenset()
@@ -214,13 +215,13 @@ class Host:
         key = (peer.peer, protocol)
         line = self._lines.get(key)
         if line is None or line.closed:
-
-            async def open_stream() -> BufferedStream:
-                return await (await self._connect(peer)).open_stream()
-
-            line = self._lines[key] = Line(protocol, open_stream)
+            line = self._lines[key] = Line(protocol, peer, self._open_stream)
             self._nursery.start_soon(self._run_line, key, line)
+        line.peer = peer
         return line
+
+    async def _open_stream(self, peer: PeerAddress) -> BufferedStream:
+        return await (await self._connect(peer)).open_stream()
 
     async def _run_line(self, key: tuple[PeerId, str], line: Line) -> None:
         try:
@@ -289,11 +290,13 @@ class Host:
             remaining.remove(connection)
             if not remaining:
                 del self._connections[connection.peer]
-                if connection.about is not None:
+                if connection.peer in self._identified:
+                    self._identified.remove(connection.peer)
                     self._publish(PeerDisconnected(connection.peer))
 
     def _on_identified(self, connection: Connection) -> None:
         if connection.about is not None:
+            self._identified.add(connection.peer)
             self._publish(connection.about)
 
     def _publish(self, event: PeerConnected | PeerDisconnected) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from p2p.port import PeerUnreachable
+from p2p.port import PeerAddress, PeerUnreachable
 from p2p.wire.frames import MAX_MESSAGE_BYTES, ProtocolError, propose, read_agreement, read_frame
 from p2p.wire.stream import BufferedStream
 
@@ -53,9 +53,19 @@ class Line:
 
     Its task owns the stream. Callers hand in exchanges and wait; when they give up, the I/O goes
     on, and a late answer is read and dropped in its place.
+
+    Attributes:
+        peer: Where the next stream is opened; set it anew when the peer has moved.
+        closed: Whether it takes no more exchanges.
     """
 
-    def __init__(self, protocol: str, open_stream: Callable[[], Awaitable[BufferedStream]]) -> None:
+    def __init__(
+        self,
+        protocol: str,
+        peer: PeerAddress,
+        open_stream: Callable[[PeerAddress], Awaitable[BufferedStream]],
+    ) -> None:
+        self.peer = peer
         self.closed = False
         self._protocol = protocol
         self._open_stream = open_stream
@@ -110,7 +120,7 @@ class Line:
         opening = b""
         if self._stream is None:
             try:
-                self._stream = await self._open_stream()
+                self._stream = await self._open_stream(self.peer)
             except PeerUnreachable as error:
                 for exchange in (*batch, *self._queue):
                     exchange.fail(str(error))

@@ -17,9 +17,11 @@ from p2p.port import (
     PeerId,
     PeerUnreachable,
 )
+from p2p.settings import Limits
 from p2p.wire import doors
 from p2p.wire import host as host_module
 from p2p.wire.address import Endpoint, unpack
+from p2p.wire.identity import load_or_create
 from p2p.wire.listener import ListenError
 
 ECHO = "/test/echo/1"
@@ -470,5 +472,40 @@ def test_request_is_quick(run_trio, new_host):
                 await one.request(two.local, ECHO, b"x" * 100, 5)
                 took.append(time.perf_counter() - start)
             assert statistics.median(took) < 0.05
+
+    run_trio(main)
+
+
+def test_a_peer_that_moved_is_dialled_where_it_is_now(run_trio, new_host):
+    async def main():
+        async with new_host() as one, new_host() as two:
+            two.handle(ECHO, echo)
+            before = PeerAddress(two.local.peer, (unused_endpoint().pack(),))
+            with pytest.raises(PeerUnreachable):
+                await one.request(before, ECHO, b"", 5)
+            assert await one.request(two.local, ECHO, b"here", 5) == b"here"
+
+    run_trio(main)
+
+
+def test_a_disconnect_is_told_though_the_last_connection_was_never_identified(
+    run_trio, new_host, tmp_path
+):
+    async def main():
+        async with new_host() as one, new_host() as two:
+            two.handle(ECHO, echo)
+            events = []
+            two.subscribe(events.append)
+            await one.request(two.local, ECHO, b"", 5)
+            await until(lambda: events)
+            identity = load_or_create(tmp_path / "node0" / host_module.IDENTITY_FILE)
+            copy = doors.Doors(identity, None, Limits())
+            silent = await copy.dial(unpack(two.local.addresses[0]), two.local.peer)
+            await until(lambda: two.connections == 2)
+            await one.disconnect(two.local.peer)
+            await until(lambda: two.connections == 1)
+            silent.socket.abort()
+            await until(lambda: not two.connections)
+            assert events[1:] == [PeerDisconnected(one.local.peer)]
 
     run_trio(main)

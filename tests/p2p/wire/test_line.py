@@ -4,11 +4,12 @@ import pytest
 import trio
 import trio.testing
 
-from p2p.port import PeerUnreachable
+from p2p.port import PeerAddress, PeerId, PeerUnreachable
 from p2p.wire.frames import accept_protocol, frame, read_frame
 from p2p.wire.line import IDLE_SECONDS, Exchange, Line
 
 KAD = "/kad"
+WHERE = PeerAddress(PeerId(b"peer"), ())
 
 
 class Ended(Exception):
@@ -53,7 +54,7 @@ class Peer:
         self.received = []
         self.fail_opening = None
 
-    async def open(self):
+    async def open(self, where):
         await trio.lowlevel.checkpoint()
         if self.fail_opening:
             raise PeerUnreachable(self.fail_opening)
@@ -88,7 +89,7 @@ def run(behave, scenario):
     async def main():
         async with trio.open_nursery() as nursery:
             peer = Peer(nursery, behave)
-            line = Line(KAD, peer.open)
+            line = Line(KAD, WHERE, peer.open)
             nursery.start_soon(line.run)
             await scenario(line, peer)
             nursery.cancel_scope.cancel()
