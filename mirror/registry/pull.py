@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from mirror.errors import NotHere
 from mirror.metrics import Metrics
@@ -126,8 +127,9 @@ class PullApi:
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = found.span.length
         try:
-            await response.prepare(request)
-            await _stream(request, response, found)
+            writer = await response.prepare(request)
+            if writer is not None:
+                await _stream(request, writer, found)
             sent.inc(found.span.length)
         except (BrokenOff, ClientGone, OSError) as error:
             # The headers are out, or nobody is there to read them: a clean close is all that is
@@ -153,11 +155,11 @@ async def _small_body(found: Found) -> bytes | None:
     return None
 
 
-async def _stream(request: web.BaseRequest, response: web.StreamResponse, found: Found) -> None:
+async def _stream(request: web.BaseRequest, writer: AbstractStreamWriter, found: Found) -> None:
     if isinstance(found.body, FileBody):
-        await send_file(request, response, found.body.blob, found.span)
+        await send_file(request, writer, found.body.blob, found.span)
         return
-    sender = await ChunkSender.open(request, response)
+    sender = await ChunkSender.open(request, writer)
     try:
         if isinstance(found.body, MemoryBody):
             await sender.send(found.body.data)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from mirror.oci.ranges import Span
 from mirror.store.port import Blob
@@ -35,7 +36,7 @@ class ClientGone(ConnectionError):
 
 
 async def send_file(
-    request: web.BaseRequest, response: web.StreamResponse, blob: Blob, span: Span
+    request: web.BaseRequest, writer: AbstractStreamWriter, blob: Blob, span: Span
 ) -> None:
     """Sends `span` of an open blob as the body of a prepared response.
 
@@ -45,9 +46,9 @@ async def send_file(
     """
     descriptor = blob.fileno()
     if descriptor is None:
-        await _send_by_reading(response, blob, span)
+        await _send_by_reading(request, writer, blob, span)
     elif _is_tls(request):
-        await _send_through_tls(request, response, descriptor, span)
+        await _send_through_tls(request, writer, descriptor, span)
     else:
         with await _raw_socket(request) as sock:
             await _sendfile(sock, descriptor, span)
@@ -56,21 +57,27 @@ async def send_file(
 class ChunkSender:
     """Sends relayed chunks; each may be overwritten once `send` returns."""
 
-    def __init__(self, response: web.StreamResponse, sock: socket.socket | None) -> None:
-        self._response = response
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        writer: AbstractStreamWriter,
+        sock: socket.socket | None,
+    ) -> None:
+        self._request = request
+        self._writer = writer
         self._sock = sock
+        self._water_mark = 0
 
     @classmethod
-    async def open(cls, request: web.BaseRequest, response: web.StreamResponse) -> ChunkSender:
+    async def open(cls, request: web.BaseRequest, writer: AbstractStreamWriter) -> ChunkSender:
         """For the body of a prepared response.
 
         Raises:
             ClientGone: The client went away.
         """
         if _is_tls(request):
-            _raise_water_mark(request)
-            return cls(response, None)
-        return cls(response, await _raw_socket(request))
+            return cls(request, writer, None)
+        return cls(request, writer, await _raw_socket(request))
 
     async def send(self, chunk: memoryview) -> None:
         """Sends all of `chunk`.
@@ -79,9 +86,13 @@ class ChunkSender:
             ClientGone: The client went away.
         """
         if self._sock is None:
+            if len(chunk) > self._water_mark:
+                # Small where many relays share the memory, as their chunks are.
+                self._water_mark = len(chunk)
+                _raise_water_mark(self._request, self._water_mark)
             for start in range(0, len(chunk), _TLS_PIECE):
                 # uvloop encrypts at once; what it keeps to send later is its own copy.
-                await _write(self._response, chunk[start : start + _TLS_PIECE])
+                await _write(self._request, self._writer, chunk[start : start + _TLS_PIECE])
             return
         with _client_errors():
             while chunk:
@@ -118,9 +129,9 @@ async def _sendfile(sock: socket.socket, descriptor: int, span: Span) -> None:
 
 
 async def _send_through_tls(
-    request: web.BaseRequest, response: web.StreamResponse, descriptor: int, span: Span
+    request: web.BaseRequest, writer: AbstractStreamWriter, descriptor: int, span: Span
 ) -> None:
-    _raise_water_mark(request)
+    _raise_water_mark(request, _TLS_PIECE)
     buffer = memoryview(bytearray(min(_TLS_PIECE, span.length)))
     offset = span.start
     while offset < span.stop:
@@ -128,24 +139,32 @@ async def _send_through_tls(
         count = await _read_into(descriptor, piece, offset)
         if count == 0:
             raise OSError(errno.EIO, f"content ends at byte {offset}, expected {span.stop}")
-        await _write(response, piece[:count])
+        await _write(request, writer, piece[:count])
         offset += count
 
 
-async def _send_by_reading(response: web.StreamResponse, blob: Blob, span: Span) -> None:
+async def _send_by_reading(
+    request: web.BaseRequest, writer: AbstractStreamWriter, blob: Blob, span: Span
+) -> None:
     offset = span.start
     while offset < span.stop:
         data = await blob.read(offset, min(_MIB, span.stop - offset))
         if not data:
             raise OSError(errno.EIO, f"content ends at byte {offset}, expected {span.stop}")
-        await _write(response, memoryview(data))
+        await _write(request, writer, memoryview(data))
         offset += len(data)
 
 
-async def _write(response: web.StreamResponse, chunk: memoryview) -> None:
+async def _write(request: web.BaseRequest, writer: AbstractStreamWriter, chunk: memoryview) -> None:
+    """Writes at once, and waits only when the connection is full."""
+    transport = request.transport
+    if transport is None:
+        raise ClientGone("the client closed its connection")
     with _client_errors():
-        async with asyncio.timeout(SEND_STALL):
-            await response.write(chunk)
+        transport.write(chunk)
+        if request.protocol.writing_paused:
+            async with asyncio.timeout(SEND_STALL):
+                await writer.drain()
 
 
 async def _raw_socket(request: web.BaseRequest) -> socket.socket:
@@ -194,10 +213,10 @@ def _is_tls(request: web.BaseRequest) -> bool:
     return transport is not None and transport.get_extra_info("sslcontext") is not None
 
 
-def _raise_water_mark(request: web.BaseRequest) -> None:
-    """Keeps the socket fed while the next piece is encrypted."""
+def _raise_water_mark(request: web.BaseRequest, size: int) -> None:
+    """Lets `size` bytes wait for the socket, so that it is fed while more is encrypted."""
     if request.transport is not None:
-        request.transport.set_write_buffer_limits(high=_TLS_PIECE)
+        request.transport.set_write_buffer_limits(high=size)
 
 
 @contextmanager
