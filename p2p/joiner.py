@@ -17,7 +17,8 @@ MAX_RETRY = 30.0
 """Seconds between asking the bootstrap sources while no peer answers: doubling."""
 
 RECHECK = 300.0
-"""Seconds between asking them while peers do answer: it heals a network that had split."""
+"""Seconds between asking them while peers do answer: it heals a network that had split. The
+peers are kept each time, too: a node that loses power has no other chance."""
 
 POLL = 0.5
 """Seconds after which coming in, and the loss of all peers, are noticed."""
@@ -42,6 +43,7 @@ class Joiner:
                 due = 0.0
             had_peers = self.has_peers
             if trio.current_time() >= due:
+                await self.remember()
                 self._service.meet(await self._bootstrap.peers())
                 due = trio.current_time() + (RECHECK if had_peers else retry)
                 retry = min(MAX_RETRY, 2 * retry)

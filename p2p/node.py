@@ -71,8 +71,9 @@ class Node:
         """Takes back what this node provided and closes; bounded to a few seconds."""
         thread = self._entered
         try:
-            with contextlib.suppress(LoopEnded):
-                await thread.call(self._close)
+            with contextlib.suppress(LoopEnded, TimeoutError):
+                async with asyncio.timeout(2 * CLOSE_SECONDS):
+                    await thread.call(self._close)
         finally:
             await thread.stop()
 

@@ -72,7 +72,10 @@ class PeerStore:
         ]
 
     def save(self) -> None:
-        """Writes the file if anything changed. Blocks; a full disk is logged and not raised."""
+        """Writes the file if anything changed. Blocks; a full disk is logged and not raised.
+
+        For a thread of its own: `seen` may be called meanwhile, `save` may not.
+        """
         if not self._changed:
             return
         self._changed = False
@@ -92,7 +95,7 @@ class PeerStore:
                 "addresses": [end.text for end in map(unpack, addresses) if end is not None],
                 "seen": round(seen),
             }
-            for peer, (seen, addresses) in self._seen.items()
+            for peer, (seen, addresses) in list(self._seen.items())
         ]
         return json.dumps({"version": 1, "peers": peers}, indent=1)
 

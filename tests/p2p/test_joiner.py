@@ -131,3 +131,16 @@ def test_further_sources_are_joined_at_once():
         assert second.has_peers
 
     run(check)
+
+
+def test_peers_that_came_later_are_remembered_though_the_node_is_never_closed():
+    async def check(internet: Internet) -> None:
+        bootstrap = FakeBootstrap(address_of(0))
+        await start(internet, 0, FakeBootstrap())
+        await start(internet, 1, bootstrap)
+        await trio.sleep(2.0)
+        await start(internet, 2, FakeBootstrap(address_of(0)))
+        await trio.sleep(RECHECK + 2.0)
+        assert set(bootstrap.remembered) == {address_of(0), address_of(2)}
+
+    run(check)
