@@ -11,6 +11,7 @@ import trio
 
 from p2p.port import PeerAddress, PeerUnreachable
 from p2p.wire.address import Endpoint, ParsedMultiaddr, show_peer, unpack
+from p2p.wire.identity import IDENTITY_FILE
 from p2p.wire.peerstore import PeerStore
 from p2p.wire.sources import Source, SourceFailed, ask, parse_source
 
@@ -54,6 +55,8 @@ class Bootstrapper:
         self._host = host
         self._clock = clock
         self._store = PeerStore(settings.data_dir / PEER_STORE_FILE)
+        self._saving = trio.Lock()
+        self._itself: set[Endpoint] = set()
         self._loaded = False
         self._alone = not self._sources
         self._complained_at = -_QUIET_SECONDS
@@ -77,6 +80,7 @@ class Bootstrapper:
         round_ = _Round(self._host, self._settings)
         found = await round_.run(self._sources, remembered)
         self._alone = not found and not round_.failures and not round_.silent
+        self._name_copies(round_.itself)
         if found or self._alone:
             self._complained_at = -_QUIET_SECONDS
         else:
@@ -84,10 +88,13 @@ class Bootstrapper:
         return found
 
     async def remember(self, peers: Sequence[PeerAddress]) -> None:
-        """Keeps peers that answered, for the next start."""
+        """Keeps peers that answered, for the next start; cancelled, it waits for no disk."""
         for peer in peers:
             self._store.seen(peer, self._clock())
-        await trio.to_thread.run_sync(self._store.save)
+        async with self._saving:
+            await trio.to_thread.run_sync(  # type: ignore[call-arg]  # trio-typing's stubs are old
+                self._store.save, abandon_on_cancel=True
+            )
 
     async def join(self, sources: Sequence[str]) -> list[PeerAddress]:
         """Asks further sources now, in the forms of `Settings.bootstrap`.
@@ -101,6 +108,17 @@ class Bootstrapper:
         if not found and (round_.failures or round_.silent):
             self._complain(round_)
         return found
+
+    def _name_copies(self, itself: set[Endpoint]) -> None:
+        """Says once of each address that the peer there has this node's identity."""
+        for endpoint in itself - self._itself:
+            log.warning(
+                "at %s answers this node's own identity: either this node by another address, "
+                "or a copy of it. Two copies never meet: remove %s on one of them and restart it",
+                endpoint,
+                self._settings.data_dir / IDENTITY_FILE,
+            )
+        self._itself |= itself
 
     def _complain(self, round_: _Round) -> None:
         """Says what was tried and what to look at; again only after ten minutes."""
@@ -127,6 +145,7 @@ class _Round:
     def __init__(self, host: Host, settings: Settings) -> None:
         self.failures: dict[str, str] = {}
         self.silent: dict[Endpoint, str] = {}
+        self.itself: set[Endpoint] = set()
         self._host = host
         self._tls = settings.tls
         own = [end for address in host.local.addresses if (end := unpack(address)) is not None]
@@ -171,6 +190,7 @@ class _Round:
                     self.silent[endpoint] = str(error)
                 return
         if peer.peer == self._host.local.peer:
+            self.itself.add(endpoint)
             return
         if named is not None and named.peer not in (None, peer.peer):
             log.info("%s is %s now, no longer the id given", endpoint, show_peer(peer.peer))

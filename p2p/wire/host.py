@@ -25,7 +25,7 @@ from p2p.wire.dialer import dial_first
 from p2p.wire.doors import Doors
 from p2p.wire.frames import MAX_MESSAGE_BYTES, frame
 from p2p.wire.identify import write_identify
-from p2p.wire.identity import Identity, load_or_create
+from p2p.wire.identity import IDENTITY_FILE, Identity, load_or_create
 from p2p.wire.interfaces import announced_ips, read_interfaces
 from p2p.wire.line import Exchange, Line
 from p2p.wire.listener import open_listeners
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from p2p.wire.stream import BufferedStream
 
 log = logging.getLogger("spegla.p2p")
-
-IDENTITY_FILE = "peer.key"
 
 _MAX_CONNECTIONS_PER_PEER = 4
 _SWEEP_SECONDS = 30.0

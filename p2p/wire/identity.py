@@ -16,6 +16,8 @@ from p2p.wire.keys import key_pair_from_pem, new_key_pem
 
 log = logging.getLogger("spegla.p2p")
 
+IDENTITY_FILE = "peer.key"
+
 _MAX_KEY_BYTES = 64 * 1024
 
 

@@ -15,7 +15,10 @@ from p2p.port import PeerAddress
 from p2p.settings import Settings
 from p2p.wire.address import Endpoint, show_peer, unpack
 from p2p.wire.host import open_host
+from p2p.wire.identity import IDENTITY_FILE
+from p2p.wire.keys import new_key_pem
 
+PEM = new_key_pem()
 STRANGER = "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5"
 
 
@@ -226,3 +229,21 @@ def test_source_of_unknown_form_is_refused_at_the_start(tmp_path):
 
     with pytest.raises((ValueError, ExceptionGroup)):
         run(main)
+
+
+def test_a_copy_of_this_node_is_named_once(tmp_path, caplog):
+    async def main():
+        for name in ("one", "copy"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / IDENTITY_FILE).write_bytes(PEM)
+        async with (
+            node(tmp_path / "one") as (one, _),
+            node(tmp_path / "copy", text(one, peer=False)) as (_, copy),
+        ):
+            assert await copy.peers() == []
+            assert await copy.peers() == []
+        said, *more = [m for m in caplog.messages if "own identity" in m]
+        assert IDENTITY_FILE in said
+        assert not more
+
+    run(main)

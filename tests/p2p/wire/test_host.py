@@ -21,7 +21,7 @@ from p2p.settings import Limits
 from p2p.wire import doors
 from p2p.wire import host as host_module
 from p2p.wire.address import Endpoint, unpack
-from p2p.wire.identity import load_or_create
+from p2p.wire.identity import IDENTITY_FILE, load_or_create
 from p2p.wire.listener import ListenError
 
 ECHO = "/test/echo/1"
@@ -498,7 +498,7 @@ def test_a_disconnect_is_told_though_the_last_connection_was_never_identified(
             two.subscribe(events.append)
             await one.request(two.local, ECHO, b"", 5)
             await until(lambda: events)
-            identity = load_or_create(tmp_path / "node0" / host_module.IDENTITY_FILE)
+            identity = load_or_create(tmp_path / "node0" / IDENTITY_FILE)
             copy = doors.Doors(identity, None, Limits())
             silent = await copy.dial(unpack(two.local.addresses[0]), two.local.peer)
             await until(lambda: two.connections == 2)
