@@ -77,6 +77,10 @@ class Announcer:
         rest.done(now)
         return job
 
+    def repeat(self, now: float) -> None:
+        """Announces everything: this node has moved, or has an address at last."""
+        self._announce(list(self._own), _nothing, now)
+
     def tick(self, now: float) -> None:
         """Announces what has come due; call about every second."""
         due = self._own.due(now)

@@ -85,6 +85,7 @@ class Dht:
         self._announcer = Announcer(self._own, self._peers, self._walks, self._outbox)
         self._refresher = Refresher(self._peers, self._walks, random, now)
         self._answers = Answers(lambda: self.local, self._own, self._records, self._peers, random)
+        self._announced_at = local.addresses
         self._housekeeping_at = now
 
     @property
@@ -122,6 +123,9 @@ class Dht:
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING
             self._peers.tick(now)
+            if self.local.addresses != self._announced_at:
+                self._announced_at = self.local.addresses
+                self._announcer.repeat(now)
             self._announcer.tick(now)
             self._refresher.tick(now)
             self._records.sweep(now, 1 + self._records.keys // SWEEP_ROUND)

@@ -12,8 +12,8 @@ from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from p2p.port import PeerAddress, PeerConnected, PeerUnreachable
 from p2p.wire.address import Endpoint, show_peer
-from p2p.wire.frames import propose, read_agreement
-from p2p.wire.identify import IDENTIFY, read_identify
+from p2p.wire.frames import frame, propose, read_agreement
+from p2p.wire.identify import IDENTIFY, IDENTIFY_PUSH, read_identify
 from p2p.wire.muxer import close_muxer
 from p2p.wire.stream import BufferedStream
 
@@ -115,6 +115,20 @@ class Connection:
     def learn(self, about: PeerConnected) -> None:
         """Takes what identify told. A peer that names no address is dialled where it came from."""
         self.about = about
+
+    async def push(self, description: bytes) -> None:
+        """Tells the peer what it should know of this node from now on. Never raises."""
+        try:
+            with trio.fail_after(_IDENTIFY_SECONDS):
+                stream = await self.open_stream()
+                try:
+                    await stream.write(propose(IDENTIFY_PUSH) + frame(description))
+                    await read_agreement(stream, IDENTIFY_PUSH)
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await stream.close()
+        except Exception as error:
+            log.debug("telling %s of our addresses failed: %s", show_peer(self.peer), error)
 
     async def _accept_streams(self, nursery: trio.Nursery) -> None:
         with contextlib.suppress(Exception):  # the muxer's end has several names

@@ -26,7 +26,7 @@ from p2p.wire.doors import Doors
 from p2p.wire.frames import MAX_MESSAGE_BYTES, frame
 from p2p.wire.identify import write_identify
 from p2p.wire.identity import IDENTITY_FILE, Identity, load_or_create
-from p2p.wire.interfaces import announced_ips, read_interfaces
+from p2p.wire.interfaces import InterfaceAddress, announced_ips, read_interfaces
 from p2p.wire.line import Exchange, Line
 from p2p.wire.listener import open_listeners
 from p2p.wire.services import Services
@@ -38,21 +38,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spegla.p2p")
 
+Interfaces = Callable[[], Sequence[InterfaceAddress]]
+"""Reads the machine's addresses; raises `OSError` where the kernel does not tell."""
+
 _MAX_CONNECTIONS_PER_PEER = 4
 _SWEEP_SECONDS = 30.0
+_WATCH_SECONDS = 5.0
 _IDLE_SECONDS = 60.0
 
 
 @asynccontextmanager
-async def open_host(settings: Settings) -> AsyncIterator[Host]:
+async def open_host(
+    settings: Settings, interfaces: Interfaces = read_interfaces
+) -> AsyncIterator[Host]:
     """Runs a host, not listening yet, until the block is left. Closing takes a second at most.
+
+    Args:
+        settings: Where to listen, and the rest.
+        interfaces: Reads the machine's addresses.
 
     Raises:
         IdentityError: `peer.key` cannot be used.
     """
     identity = await trio.to_thread.run_sync(load_or_create, settings.data_dir / IDENTITY_FILE)
     async with trio.open_nursery() as nursery:
-        host = Host(settings, identity, nursery)
+        host = Host(settings, identity, nursery, interfaces)
         nursery.start_soon(host.sweep)
         yield host
         nursery.cancel_scope.cancel()
@@ -61,10 +71,17 @@ async def open_host(settings: Settings) -> AsyncIterator[Host]:
 class Host:
     """Connections to peers, and the kept lines over them. Made by `open_host`."""
 
-    def __init__(self, settings: Settings, identity: Identity, nursery: trio.Nursery) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        nursery: trio.Nursery,
+        interfaces: Interfaces,
+    ) -> None:
         self._settings = settings
         self._identity = identity
         self._nursery = nursery
+        self._interfaces = interfaces
         self._doors = Doors(identity, settings.psk, settings.limits)
         self._services = Services(self._describe, self._on_identified)
         self._connections: dict[PeerId, list[Connection]] = {}
@@ -112,18 +129,12 @@ class Host:
         """
         listeners = await open_listeners(self._settings.listen, self._settings.port)
         self._port = listeners[0].socket.getsockname()[1]
-        present = read_interfaces()
-        ips = announced_ips(self._settings.listen, self._settings.announce, present)
-        self._local = PeerAddress(
-            self._identity.peer, tuple(Endpoint(ip, self._port).pack() for ip in ips)
-        )
-        self._own = frozenset(
-            Endpoint(ip, self._port) for ip in (*ips, *(found.ip for found in present))
-        )
-        if not ips:
-            log.warning("no address to announce: peers cannot reach this node; set node-ip")
+        self._find_addresses()
+        if not self._local.addresses:
+            log.warning("no address to announce yet: peers cannot reach this node; set node-ip")
         for listener in listeners:
             self._nursery.start_soon(self._accept, listener)
+        self._nursery.start_soon(self._watch_addresses)
 
     async def request(
         self, peer: PeerAddress, protocol: str, message: bytes, timeout: float
@@ -258,6 +269,36 @@ class Host:
             for endpoint in dict.fromkeys(endpoints)
             if is_dialable(endpoint.ip) and endpoint not in self._own
         ]
+
+    def _find_addresses(self) -> None:
+        present = self._interfaces()
+        ips = announced_ips(self._settings.listen, self._settings.announce, present)
+        self._local = PeerAddress(
+            self._identity.peer, tuple(Endpoint(ip, self._port).pack() for ip in ips)
+        )
+        self._own = frozenset(
+            Endpoint(ip, self._port) for ip in (*ips, *(found.ip for found in present))
+        )
+
+    async def _watch_addresses(self) -> None:
+        """Follows the machine's addresses, and tells the peers when they change.
+
+        A node may start before its network does; an IPv6 address is there for a second or two
+        before it may be used; and a lease of DHCP may end.
+        """
+        while True:
+            await trio.sleep(_WATCH_SECONDS)
+            before = self._local.addresses
+            try:
+                self._find_addresses()
+            except OSError as error:
+                log.debug("cannot read the interfaces: %s", error)
+            if self._local.addresses == before:
+                continue
+            ends = [str(end) for address in self._local.addresses if (end := unpack(address))]
+            log.info("this node's addresses are now %s", ", ".join(ends) or "none")
+            for connection in self._all():
+                self._nursery.start_soon(connection.push, self._describe(connection))
 
     async def _accept(self, listener: trio.SocketListener) -> None:
         # `serve_listeners` survives running out of descriptors: it waits and goes on.

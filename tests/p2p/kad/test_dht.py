@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from p2p.kad.ids import key_of, place_of
+from p2p.port import PeerAddress
 from tests.p2p.kad.network import Network, Node
 
 KEYS = [key_of(f"docker.io/library/image:{number}") for number in range(40)]
@@ -266,3 +267,15 @@ def test_keys_withdrawn_and_provided_again_are_found_by_every_node():
         for node in nodes
         if node is not provider
     )
+
+
+def test_keys_provided_without_an_address_are_told_as_soon_as_there_is_one():
+    network = Network(seed=22)
+    nodes = network.cluster(5)
+    address, nodes[1].dht.local = nodes[1].address, PeerAddress(nodes[1].address.peer, ())
+    network.do(nodes[1], nodes[1].dht.provide(KEYS, network.now))
+    network.run(2.0)
+    assert not any(nodes[0].dht.known(key) for key in KEYS)
+    nodes[1].dht.local = address
+    network.run(2.0)
+    everywhere(network, nodes, nodes[1])

@@ -11,7 +11,8 @@ import pytest
 import trio
 
 from p2p.settings import Limits, Settings
-from p2p.wire.host import Host, open_host
+from p2p.wire.host import Host, Interfaces, open_host
+from p2p.wire.interfaces import read_interfaces
 
 LIMIT_SECONDS = 60.0
 
@@ -45,6 +46,7 @@ def new_host(tmp_path: Path) -> OpenHost:
         per_address: int = 100,
         psk: bytes | None = None,
         port: int = 0,
+        interfaces: Interfaces = read_interfaces,
     ) -> AsyncIterator[Host]:
         settings = Settings(
             tmp_path / f"node{next(numbers)}",
@@ -53,7 +55,7 @@ def new_host(tmp_path: Path) -> OpenHost:
             psk=psk,
             limits=Limits(connections_per_address=per_address),
         )
-        async with open_host(settings) as host:
+        async with open_host(settings, interfaces) as host:
             if listening:
                 await host.listen()
             yield host

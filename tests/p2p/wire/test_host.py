@@ -22,6 +22,7 @@ from p2p.wire import doors
 from p2p.wire import host as host_module
 from p2p.wire.address import Endpoint, unpack
 from p2p.wire.identity import IDENTITY_FILE, load_or_create
+from p2p.wire.interfaces import InterfaceAddress
 from p2p.wire.listener import ListenError
 
 ECHO = "/test/echo/1"
@@ -507,5 +508,27 @@ def test_a_disconnect_is_told_though_the_last_connection_was_never_identified(
             silent.socket.abort()
             await until(lambda: not two.connections)
             assert events[1:] == [PeerDisconnected(one.local.peer)]
+
+    run_trio(main)
+
+
+def test_peers_are_told_of_an_address_that_comes_later(run_trio, new_host, monkeypatch):
+    monkeypatch.setattr(host_module, "_WATCH_SECONDS", 0.05)
+    present = []
+
+    async def main():
+        wildcard = new_host(listen=("0.0.0.0",), interfaces=lambda: present)
+        async with wildcard as one, new_host() as two:
+            two.handle(ECHO, echo)
+            events = []
+            two.subscribe(events.append)
+            await one.request(two.local, ECHO, b"", 5)
+            await until(lambda: events)
+            assert one.local.addresses == events[0].address.addresses == ()
+            ip = ipaddress.ip_address("10.9.8.7")
+            present.append(InterfaceAddress("eth0", ip))
+            await until(lambda: len(events) == 2)
+            assert events[1].address.addresses == (Endpoint(ip, one.port).pack(),)
+            assert events[1].address == one.local
 
     run_trio(main)
