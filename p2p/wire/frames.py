@@ -45,6 +45,15 @@ async def read_frame(stream: ByteStream, limit: int) -> bytes:
     Raises:
         ProtocolError: It announces more than `limit` bytes.
     """
+    return await read_exactly(stream, await read_length(stream, limit))
+
+
+async def read_length(stream: ByteStream, limit: int) -> int:
+    """Reads the length before a message.
+
+    Raises:
+        ProtocolError: It is more than `limit` bytes.
+    """
     length = shift = 0
     while True:
         byte = (await stream.read(1))[0]
@@ -56,6 +65,11 @@ async def read_frame(stream: ByteStream, limit: int) -> bytes:
             raise ProtocolError("the length of a message has more than 5 bytes")
     if length > limit:
         raise ProtocolError(f"a message of {length} bytes, {limit} are allowed")
+    return length
+
+
+async def read_exactly(stream: ByteStream, length: int) -> bytes:
+    """Reads so many bytes and not one more."""
     message = bytearray()
     while len(message) < length:
         message += await stream.read(length - len(message))

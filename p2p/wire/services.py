@@ -10,7 +10,14 @@ import trio
 
 from p2p.port import BadMessage, Handler
 from p2p.wire.address import show_peer
-from p2p.wire.frames import MAX_MESSAGE_BYTES, accept_protocol, frame, read_frame
+from p2p.wire.frames import (
+    MAX_MESSAGE_BYTES,
+    ProtocolError,
+    accept_protocol,
+    frame,
+    read_exactly,
+    read_length,
+)
 from p2p.wire.identify import IDENTIFY, IDENTIFY_PUSH, read_identify
 
 if TYPE_CHECKING:
@@ -22,6 +29,11 @@ log = logging.getLogger("spegla.p2p")
 STREAM_IDLE_SECONDS = 60.0
 """After so long without a message an inbound stream is reset, as Go does."""
 
+MAX_LARGE_BYTES = 32 * 1024 * 1024
+"""What all large messages that are coming in may take together; Spegel's are below 10 KiB, and
+every peer may open 32 streams."""
+
+_LARGE_BYTES = 64 * 1024
 _NEGOTIATE_SECONDS = 10.0
 _PING = "/ipfs/ping/1.0.0"
 _PING_BYTES = 32
@@ -39,6 +51,7 @@ class Services:
         self._describe = describe
         self._identified = identified
         self._handlers: dict[str, Handler] = {}
+        self._large = 0
 
     @property
     def protocols(self) -> frozenset[str]:
@@ -62,7 +75,39 @@ class Services:
         elif protocol == _PING:
             await _serve_ping(stream)
         else:
-            await _serve_messages(connection, stream, self._handlers[protocol])
+            await self._serve_messages(connection, stream, self._handlers[protocol])
+
+    async def _serve_messages(
+        self, connection: Connection, stream: BufferedStream, handler: Handler
+    ) -> None:
+        answers = bytearray()
+        while True:
+            if answers and (not stream.has_more or len(answers) > _MAX_ANSWERS_BYTES):
+                await stream.write(bytes(answers))
+                answers.clear()
+            with trio.fail_after(STREAM_IDLE_SECONDS):
+                message = await self._read_message(stream)
+            try:
+                answer = await handler(connection.address, message)
+            except BadMessage:
+                raise
+            except Exception:
+                log.exception("answering %s failed", show_peer(connection.peer))
+                raise
+            if answer is not None:
+                answers += frame(answer)
+
+    async def _read_message(self, stream: BufferedStream) -> bytes:
+        length = await read_length(stream, MAX_MESSAGE_BYTES)
+        if length <= _LARGE_BYTES:
+            return await read_exactly(stream, length)
+        if self._large + length > MAX_LARGE_BYTES:
+            raise ProtocolError("too many large messages at a time")
+        self._large += length
+        try:
+            return await read_exactly(stream, length)
+        finally:
+            self._large -= length
 
 
 async def _serve_ping(stream: BufferedStream) -> None:
@@ -72,22 +117,3 @@ async def _serve_ping(stream: BufferedStream) -> None:
             while len(payload) < _PING_BYTES:
                 payload += await stream.read(_PING_BYTES - len(payload))
         await stream.write(payload)
-
-
-async def _serve_messages(connection: Connection, stream: BufferedStream, handler: Handler) -> None:
-    answers = bytearray()
-    while True:
-        if answers and (not stream.has_more or len(answers) > _MAX_ANSWERS_BYTES):
-            await stream.write(bytes(answers))
-            answers.clear()
-        with trio.fail_after(STREAM_IDLE_SECONDS):
-            message = await read_frame(stream, MAX_MESSAGE_BYTES)
-        try:
-            answer = await handler(connection.address, message)
-        except BadMessage:
-            raise
-        except Exception:
-            log.exception("answering %s failed", show_peer(connection.peer))
-            raise
-        if answer is not None:
-            answers += frame(answer)

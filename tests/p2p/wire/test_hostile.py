@@ -12,9 +12,10 @@ from libp2p.stream_muxer.exceptions import MuxedStreamEOF, MuxedStreamReset
 
 from p2p.wire import connection as connection_module
 from p2p.wire import doors
-from p2p.wire.frames import frame, propose
+from p2p.wire.frames import MAX_MESSAGE_BYTES, frame, propose
 from p2p.wire.identify import IDENTIFY
 from p2p.wire.muxer import MAX_BUFFERED_BYTES
+from p2p.wire.services import MAX_LARGE_BYTES
 
 ECHO = "/test/echo/1"
 
@@ -162,6 +163,28 @@ def test_message_above_four_mebibytes_is_refused_by_its_length(run_trio, new_hos
             with pytest.raises((MuxedStreamEOF, MuxedStreamReset)), trio.fail_after(5):
                 await read_to_the_end(stream)
             await check_alive(host, other)
+
+    run_trio(main)
+
+
+def test_large_messages_that_never_end_take_bounded_memory_together(run_trio, new_host):
+    async def main():
+        async with new_host() as host, new_host() as other:
+            host.handle(ECHO, echo)
+            connection = await raw_connection(host, other)
+            fit = MAX_LARGE_BYTES // MAX_MESSAGE_BYTES
+            streams = []
+            for _ in range(fit + 1):
+                stream = await connection.open_stream()
+                await stream.write(propose(ECHO) + frame(bytes(MAX_MESSAGE_BYTES))[:1000])
+                streams.append(stream)
+            with pytest.raises((MuxedStreamEOF, MuxedStreamReset)), trio.fail_after(5):
+                await read_to_the_end(streams[-1])
+            await check_alive(host, other)
+            for stream in streams:
+                await stream.reset()
+            large = bytes(MAX_MESSAGE_BYTES)
+            assert await other.request(host.local, ECHO, large, 10) == large
 
     run_trio(main)
 
