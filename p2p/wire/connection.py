@@ -110,7 +110,7 @@ class Connection:
                 await self._muxer.event_started.wait()
                 return BufferedStream(await self._muxer.open_stream())
         except Exception as error:
-            raise PeerUnreachable(f"no new stream: {error or type(error).__name__}") from error
+            raise PeerUnreachable(f"no new stream: {str(error) or type(error).__name__}") from error
 
     def learn(self, about: PeerConnected) -> None:
         """Takes what identify told. A peer that names no address is dialled where it came from."""
@@ -148,7 +148,7 @@ class Connection:
             await self._serve(self, stream)
             await stream.close()
         except Exception as error:
-            log.debug("stream of %s: %s", show_peer(self.peer), error or type(error).__name__)
+            log.debug("stream of %s: %s", show_peer(self.peer), repr(error))
         finally:
             self._inbound -= 1
             with trio.CancelScope(shield=True):
