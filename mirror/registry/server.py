@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,15 +20,21 @@ _MAX_LINE = 8 * 1024
 
 @asynccontextmanager
 async def serve(
-    handler: Handler, port: int, tls: ssl.SSLContext | None, host: str | None = None
+    handler: Handler,
+    port: int,
+    tls: ssl.SSLContext | None,
+    host: str | None = None,
+    *,
+    drain: float = _DRAIN_SECONDS,
 ) -> AsyncIterator[None]:
-    """Listens while the context lasts; at its end running answers get 5 s to finish.
+    """Listens while the context lasts; at its end running answers get some time to finish.
 
     Args:
         handler: Answers every request.
         port: TCP port.
         tls: For HTTPS; None for plain HTTP.
         host: Address to listen on; None for all, IPv4 and IPv6.
+        drain: Seconds for running answers; then their connections are closed.
 
     Raises:
         SetupError: The port is taken or may not be used.
@@ -41,7 +46,8 @@ async def serve(
         max_line_size=_MAX_LINE,
         max_field_size=_MAX_LINE,
     )
-    runner = web.ServerRunner(server, shutdown_timeout=_DRAIN_SECONDS)
+    # aiohttp waits twice as long as it is told: for the handlers, then for their tasks.
+    runner = web.ServerRunner(server, shutdown_timeout=drain / 2)
     await runner.setup()
     try:
         try:
@@ -54,8 +60,7 @@ async def serve(
             ) from error
         yield
     finally:
-        async with asyncio.timeout(2 * _DRAIN_SECONDS):
-            await runner.cleanup()
+        await runner.cleanup()
 
 
 def _http_log() -> logging.Logger:

@@ -167,6 +167,30 @@ async def test_answers_under_way_are_finished_at_the_end() -> None:
     assert (await answer).body == b"done"
 
 
+async def test_an_answer_without_end_does_not_hold_up_the_end() -> None:
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = 1_000_000
+        await response.prepare(request)
+        await response.write(b"the start")
+        asked.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+        return response
+
+    port = free_port()
+    async with asyncio.timeout(5.0):
+        async with serve(endless, port, None, "127.0.0.1", drain=0.2):
+            answer = asyncio.create_task(fetch("127.0.0.1", port, "/"))
+            await asked.wait()
+        assert (await answer).end is End.FIN
+        await ended.wait()
+
+
 NONSENSE = [
     b"\x00" * 100,
     b"GET\r\n\r\n",
