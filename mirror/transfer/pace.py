@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_LEAST_BYTES = 16 * 1024
+_LEAST_BYTES = 8 * 1024
 
 
 class Pace:
@@ -14,8 +14,11 @@ class Pace:
     __slots__ = ("_bytes", "_waited", "_window")
 
     def __init__(self, window: float) -> None:
-        """Allows no less than 16 KiB in any `window` seconds of waiting."""
-        self._window = window
+        """Allows no less than 8 KiB in each half of `window` seconds of waiting.
+
+        So a trickle is noticed within `window`, wherever in a half it begins.
+        """
+        self._window = window / 2
         self._waited = 0.0
         self._bytes = 0
 
