@@ -63,11 +63,14 @@ def debian() -> Build:
     return Build("1.6", Path("/usr/bin"))
 
 
+def trixie() -> Build:
+    """1.7, fetched on first use."""
+    return _fetched("1.7", "trixie")
+
+
 def newest() -> Build:
     """2.1 or later, fetched on first use."""
-    folder = CHECKOUT / ".cache/containerd-2.1"
-    run(["sh", str(CHECKOUT / "tests/cluster/fetch-containerd.sh"), "forky", str(folder)], 120)
-    return Build("2.1", folder / "usr/bin")
+    return _fetched("2.1", "forky")
 
 
 class Containerd:
@@ -126,6 +129,12 @@ class Containerd:
                 return Digest.parse("sha256:" + hashlib.file_digest(file, "sha256").hexdigest())
         except FileNotFoundError:
             return None
+
+
+def _fetched(version: str, suite: str) -> Build:
+    folder = CHECKOUT / ".cache" / f"containerd-{version}"
+    run(["sh", str(CHECKOUT / "tests/cluster/fetch-containerd.sh"), suite, str(folder)], 120)
+    return Build(version, folder / "usr/bin")
 
 
 def _size(path: Path) -> int:

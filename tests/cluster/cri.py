@@ -40,14 +40,28 @@ class Cri:
             return False
         return True
 
-    def pull(self, image: Image | str, timeout: float = 100.0) -> float:
+    def pull(
+        self,
+        image: Image | str,
+        timeout: float = 100.0,
+        credentials: tuple[str, str] | None = None,
+    ) -> float:
         """Pulls an image by tag, or whatever reference is given; returns the seconds it took.
+
+        Args:
+            image: What is pulled.
+            timeout: Seconds.
+            credentials: User and password for its registry, as of an image pull secret.
 
         Raises:
             PullFailed: containerd says so, or it took longer than `timeout` seconds.
         """
         reference = image if isinstance(image, str) else image.reference
-        request = cri_pb2.PullImageRequest(image=cri_pb2.ImageSpec(image=reference))
+        user, password = credentials or ("", "")
+        request = cri_pb2.PullImageRequest(
+            image=cri_pb2.ImageSpec(image=reference),
+            auth=cri_pb2.AuthConfig(username=user, password=password) if credentials else None,
+        )
         start = time.monotonic()
         try:
             self._images.PullImage(request, timeout=timeout)
