@@ -13,6 +13,7 @@ from p2p.port import PeerId, PeerUnreachable
 from p2p.wire.address import Endpoint, IPAddress, show_peer
 from p2p.wire.admission import Admission
 from p2p.wire.socket import WireSocket, connect
+from p2p.wire.suspects import Suspects
 from p2p.wire.upgrade import HandshakeFailed, Upgraded, Upgrader
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ DIAL_SECONDS = 1.5
 HANDSHAKE_SECONDS = 5.0
 """For a peer that dials us: it may be on a slow machine, and holds a place meanwhile."""
 
-_MAX_WARNED = 256
-
 
 class Doors:
     """Both ways in, with the handshakes behind them.
@@ -42,7 +41,7 @@ class Doors:
         self._own = identity.peer
         self._psk = psk
         self._upgrader = Upgrader(identity)
-        self._warned: set[IPAddress] = set()
+        self._suspects = Suspects()
 
     async def dial(self, endpoint: Endpoint, expected: PeerId | None = None) -> Upgraded:
         """Connects to one address of a peer, or to whoever listens there.
@@ -66,6 +65,7 @@ class Doors:
         except HandshakeFailed as error:
             self._warn_of_key(endpoint.ip, f"dialled {endpoint}", error)
             raise PeerUnreachable(f"handshake: {error}") from error
+        self._suspects.cleared(endpoint.ip)
         if expected is not None and upgraded.peer != expected:
             upgraded.socket.abort()
             raise PeerUnreachable(f"another peer answered, {show_peer(upgraded.peer)}")
@@ -98,6 +98,7 @@ class Doors:
                 return
             finally:
                 self.admission.shaken(remote)
+            self._suspects.cleared(remote)
             if upgraded.peer == self._own:
                 socket.abort()
                 return
@@ -111,16 +112,13 @@ class Doors:
         return WireSocket(stream, remote, port, is_initiator=is_initiator, psk=self._psk)
 
     def _warn_of_key(self, remote: IPAddress, what: str, error: HandshakeFailed) -> None:
-        """Says once an address that it is there and yet no peer, the sign of a wrong key."""
-        if remote in self._warned:
+        """Names an address that is there and yet no peer, the sign of a wrong key."""
+        if not self._suspects.failed(remote, trio.current_time()):
             log.debug("%s: %s", what, error)
             return
-        if len(self._warned) >= _MAX_WARNED:
-            self._warned.clear()
-        self._warned.add(remote)
         log.warning(
-            "%s, but the handshake failed (%s): if it goes on, check that both have "
-            "the same pre-shared key, or both none",
+            "%s, but the handshakes keep failing (%s): check that both have the same pre-shared "
+            "key, or both none",
             what,
             error,
         )

@@ -18,7 +18,7 @@ from p2p.port import (
     PeerUnreachable,
 )
 from p2p.settings import Limits
-from p2p.wire import doors
+from p2p.wire import doors, suspects
 from p2p.wire import host as host_module
 from p2p.wire.address import Endpoint, unpack
 from p2p.wire.identity import IDENTITY_FILE, load_or_create
@@ -355,6 +355,7 @@ def test_disconnect_drops_the_peer(run_trio, new_host):
 @pytest.mark.parametrize("other", [b"x" * 32, None], ids=["wrong", "none"])
 def test_wrong_key_is_said_once_and_leaks_nothing(run_trio, new_host, caplog, monkeypatch, other):
     monkeypatch.setattr(doors, "DIAL_SECONDS", 0.5)
+    monkeypatch.setattr(suspects, "PERSIST_SECONDS", 0.0)
 
     async def main():
         async with new_host(psk=PSK) as one, new_host(psk=other) as two:
