@@ -11,8 +11,10 @@ class Limits:
     """Bounds on what peers may cost this node.
 
     Attributes:
-        connections: Open connections in all, both ways.
-        connections_per_address: Inbound connections from one remote IP, handshakes included.
+        connections: Inbound connections in all. From three quarters of it on, counted both ways,
+            idle connections are closed.
+        connections_per_address: Inbound connections from one remote IP, handshakes included, of
+            which half may be going on: as many nodes may share an address behind a NAT.
         records: Provider records held for other peers, in all.
         records_per_peer: Provider records held for one peer.
     """
