@@ -31,13 +31,17 @@ from mirror.metrics import Metrics
 from mirror.network_metrics import NetworkMetrics
 from mirror.oci.digest import Digest
 from mirror.oci.reference import DEFAULT_REGISTRY
+from mirror.pressure import MemoryPressure
 from mirror.registry.endpoint import Endpoint, metrics_handler
 from mirror.registry.policy import Policy
 from mirror.registry.pull import PullApi
 from mirror.registry.server import serve
+from mirror.registry.uploads import Uploads
+from mirror.scrub import Scrubber
 from mirror.store.port import Store
 from mirror.supervise import supervise, watch_loop
 from mirror.transfer.client import PeerClient
+from mirror.transfer.doubts import Doubts
 from mirror.transfer.elsewhere import Elsewhere, Peers
 from mirror.transfer.limits import Limits
 from mirror.transfer.peers import PeerBook
@@ -110,7 +114,10 @@ async def _started(config: NodeConfig, registries: Registries) -> AsyncIterator[
             agent=f"spegla/{VERSION}",
         )
         stack.callback(client.close)
-        held = await _hold(config, registries, Remote(client, node, metrics), stack)
+        pressure = MemoryPressure(config.memory_limit)
+        held = await _hold(config, registries, Remote(client, node, metrics, pressure), stack)
+        scrubber = Scrubber(held.store, metrics, time.monotonic)
+        doubts = Doubts(client)
         obstacle = functools.partial(_obstacle, held.store, node)
         policy = Policy(
             covers,
@@ -121,7 +128,14 @@ async def _started(config: NodeConfig, registries: Registries) -> AsyncIterator[
         transfer = Transfer(
             held.store, held.elsewhere, lambda content: any(map(covers, content.registries))
         )
-        pull = PullApi(transfer, policy, metrics, held.expect)
+        pull = PullApi(
+            transfer,
+            policy,
+            metrics,
+            Uploads(pressure),
+            expect=held.expect,
+            doubt=scrubber.doubt,
+        )
         endpoint = Endpoint(pull, policy, metrics, obstacle, show_metrics=config.supervisor_metrics)
         if config.metrics_address is not None:
             host, _, port = config.metrics_address.rpartition(":")
@@ -147,6 +161,9 @@ async def _started(config: NodeConfig, registries: Registries) -> AsyncIterator[
         restarted: dict[str, Service] = {
             "store": held.store.run,
             "advertise": advertiser.run,
+            "scrubber": scrubber.run,
+            "doubts": doubts.run,
+            "memory watch": pressure.run,
             "loop watch": functools.partial(watch_loop, metrics),
             "idle connections": functools.partial(_sweep, client),
         }

@@ -89,6 +89,11 @@ class Metrics:
             "Bodies whose bytes did not match their digest.",
             registry=registry,
         )
+        self.corrupt_content = Counter(
+            "spegla_corrupt_content",
+            "Content found corrupt in this node's store, and not shared any more.",
+            registry=registry,
+        )
         self.loop_stall = Gauge(
             "spegla_event_loop_longest_stall_seconds",
             "Longest time that the event loop was held up in the last minute.",

@@ -14,7 +14,6 @@ _WITHOUT_EFFECT = frozenset(
     {
         "zone",
         "upload_limit",
-        "memory_limit",
         "web_address",
         "snapshotter",
         "airgap_extra_registry",

@@ -6,7 +6,7 @@ import errno
 import logging
 import re
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -25,7 +25,8 @@ from mirror.oci.ranges import RangeRequest, parse_range
 from mirror.registry.policy import Policy
 from mirror.registry.route import parse_target
 from mirror.registry.sender import ChunkSender, ClientGone, send_file
-from mirror.transfer.client import MIRRORED_HEADER
+from mirror.registry.uploads import Uploads
+from mirror.transfer.client import DOUBT_HEADER, MIRRORED_HEADER
 from mirror.transfer.found import Description, FileBody, Found, MemoryBody
 from mirror.transfer.relay import BrokenOff
 from mirror.transfer.transfer import Transfer
@@ -34,6 +35,7 @@ from mirror.transfer.wanted import Kind, Wanted
 log = logging.getLogger("spegla.registry")
 
 _SMALL = 64 * 1024
+_free = nullcontext()
 _ENCODED = re.compile(r"[%+&;]")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 
@@ -50,7 +52,10 @@ class PullApi:
         transfer: Transfer,
         policy: Policy,
         metrics: Metrics,
+        uploads: Uploads,
+        *,
         expect: Callable[[Digest, str], None],
+        doubt: Callable[[Digest], None],
     ) -> None:
         """Answers from `transfer` by the rules of `policy`.
 
@@ -58,13 +63,17 @@ class PullApi:
             transfer: Finds content.
             policy: What is given out.
             metrics: Counts.
+            uploads: Slots for large bodies to other nodes.
             expect: Told which registry this node's own containerd pulls a digest from, so that
                 the blob can be shared at its commit, before containerd has labelled it.
+            doubt: Told what a peer got wrong bytes of from here.
         """
         self._transfer = transfer
         self._policy = policy
         self._metrics = metrics
+        self._uploads = uploads
         self._expect = expect
+        self._doubt = doubt
 
     def version(self, request: web.BaseRequest) -> web.StreamResponse:
         """`/v2/`: this is a registry."""
@@ -83,6 +92,8 @@ class PullApi:
         if not mirrored and wanted.digest is not None and request.remote in _LOOPBACK:
             # From loopback only: nobody else may say what content of this node belongs to.
             self._expect(wanted.digest, wanted.registry)
+        if mirrored and wanted.digest is not None and DOUBT_HEADER in request.headers:
+            self._doubt(wanted.digest)
         try:
             response = await self._answer(request, wanted, local_only=mirrored)
         except NotHere as error:
@@ -109,7 +120,9 @@ class PullApi:
         try:
             if _not_modified(request, found.description):
                 return web.Response(status=304, headers=_headers(found.description))
-            return await self._send(request, found, partial=asked is not None)
+            slot = self._uploads.slot() if local_only and found.span.length > _SMALL else _free
+            with slot:
+                return await self._send(request, found, partial=asked is not None)
         finally:
             found.release()
 

@@ -90,6 +90,10 @@ class ContainerdStore:
         """As `Store.names`."""
         return self._index.names()
 
+    def distrust(self, digest: Digest) -> None:
+        """As `Store.distrust`; the file is containerd's to delete."""
+        self._index.distrust(digest)
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """As `Store.subscribe`."""
         return self._index.subscribe(listener)

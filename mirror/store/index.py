@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from mirror.oci.digest import Digest
 from mirror.store.port import (
@@ -29,6 +29,7 @@ class ContentIndex:
         self._names: dict[str, Digest] = {}
         self._listeners: list[Listener] = []
         self._syncs: list[Sync] = []
+        self._distrusted: set[Digest] = set()
 
     def __repr__(self) -> str:
         return f"<ContentIndex {len(self._contents)} contents, {len(self._names)} names>"
@@ -66,7 +67,7 @@ class ContentIndex:
         """Adds content, or replaces what was known of it."""
         for sync in self._syncs:
             sync.touched.add(content.digest)
-        if self._contents.get(content.digest) == content:
+        if content.digest in self._distrusted or self._contents.get(content.digest) == content:
             return
         self._contents[content.digest] = content
         self._tell(ContentAdded(content))
@@ -75,8 +76,18 @@ class ContentIndex:
         """Forgets content; nothing happens when it is unknown."""
         for sync in self._syncs:
             sync.touched.add(digest)
+        self._distrusted.discard(digest)
         if self._contents.pop(digest, None) is not None:
             self._tell(ContentRemoved(digest))
+
+    def distrust(self, digest: Digest) -> None:
+        """Forgets content whose bytes are wrong, until it was deleted and added anew."""
+        self.remove(digest)
+        self._distrusted.add(digest)
+
+    def trust(self, digests: Container[Digest]) -> None:
+        """Forgets its distrust of what is not in `digests`, all that the store has."""
+        self._distrusted = {digest for digest in self._distrusted if digest in digests}
 
     def set_name(self, name: str, digest: Digest) -> None:
         """Points a name to a digest, whether that content is held or not."""
@@ -128,6 +139,7 @@ class Sync:
         for content in self._index.contents():
             if content.digest not in listed and content.digest not in touched:
                 self._index.remove(content.digest)
+        self._index.trust(listed)
         for digest, content in listed.items():
             if digest not in touched:
                 self._index.put(content)

@@ -83,6 +83,11 @@ class LayoutStore:
         """As `Store.names`."""
         return self._index.names()
 
+    def distrust(self, digest: Digest) -> None:
+        """As `Store.distrust`; the file is ours, so it goes, and is fetched anew when asked for."""
+        self._index.remove(digest)
+        self._files.blob(digest).unlink(missing_ok=True)
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """As `Store.subscribe`."""
         return self._index.subscribe(listener)

@@ -67,6 +67,10 @@ class MemoryStore:
         except KeyError:
             raise NotHere(f"{digest} is not in this store") from None
 
+    def distrust(self, digest: Digest) -> None:
+        """As `Store.distrust`."""
+        self._index.distrust(digest)
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """As `Store.subscribe`."""
         return self._index.subscribe(listener)

@@ -118,6 +118,10 @@ class Store(Protocol):
         """
         ...
 
+    def distrust(self, digest: Digest) -> None:
+        """Stops listing content whose bytes are wrong; once deleted it may come again."""
+        ...
+
     def subscribe(self, listener: Callable[[Change], None]) -> Callable[[], None]:
         """Calls `listener` in the event loop on every later change; returns the way to stop it."""
         ...

@@ -24,9 +24,25 @@ log = logging.getLogger("spegla.transfer")
 MIRRORED_HEADER = "X-Spegel-Mirrored"
 """Set on every request between nodes: answer from what you hold, never ask others in turn."""
 
+DOUBT_HEADER = "Spegla-Doubt"
+"""Set when the peer's last bytes of this content did not match their digest: it should check."""
+
+_LONGEST_RETRY = 2.0
 _ACCEPT = ", ".join(sorted(media.MANIFEST_TYPES))
 _IDLE_SECONDS = 30.0
 _IDLE_PER_PEER = 8
+
+
+class Busy(NotHere):
+    """The peer is busy and may have it.
+
+    Attributes:
+        retry_after: Seconds until it may be asked again.
+    """
+
+    def __init__(self, address: str, retry_after: float) -> None:
+        super().__init__(f"peer {address} is busy")
+        self.retry_after = retry_after
 
 
 class PeerFault(Exception):
@@ -62,26 +78,36 @@ class PeerClient:
         self._tls = tls
         self._executor = executor
         self._agent = agent
+        self.on_wrong_bytes: Callable[[str, Wanted], None] = _tell_nobody
         self._idle: defaultdict[str, deque[tuple[float, Connection]]] = defaultdict(deque)
 
     async def ask(
-        self, address: str, wanted: Wanted, method: str = "GET", span: Span | None = None
+        self,
+        address: str,
+        wanted: Wanted,
+        method: str = "GET",
+        span: Span | None = None,
+        *,
+        doubt: bool = False,
     ) -> Response:
         """Sends one request; returns once the head of a good answer is here.
 
+        With `doubt` the peer is told as well that its bytes were wrong the last time.
+
         Raises:
-            NotHere: The peer does not hold it, is busy, or will not say.
+            Busy: The peer is busy now.
+            NotHere: The peer does not hold it, or will not say.
             PeerFault: The peer failed; the book knows.
         """
         started = self.clock()
-        request = self._request(address, wanted, method, span)
+        request = self._request(address, wanted, method, span, doubt=doubt)
         try:
             connection, head = await self._exchange(address, method, request)
         except (TimeoutError, EOFError, OSError, MalformedResponse) as error:
             raise self.fault(address, error) from error
         try:
             if head.status not in (200, 206):
-                raise self._refusal(address, wanted, head.status, self.clock() - started)
+                raise self._refusal(address, wanted, head, self.clock() - started)
             size = _check_span(head, span, method)
         except ValueError as error:
             connection.close()
@@ -91,7 +117,7 @@ class PeerClient:
             self.release(address, connection)
             raise
         self.book.answered(address, self.clock() - started)
-        return Response(self, address, connection, head, size)
+        return Response(self, address, wanted, connection=connection, head=head, size=size)
 
     def fault(self, address: str, error: Exception) -> PeerFault:
         """Books what went wrong with a peer, as the error to raise."""
@@ -167,21 +193,24 @@ class PeerClient:
         return None
 
     def _refusal(
-        self, address: str, wanted: Wanted, status: int, seconds: float
+        self, address: str, wanted: Wanted, head: ResponseHead, seconds: float
     ) -> NotHere | PeerFault:
+        status = head.status
         if status != 503 and (status >= 500 or status in (401, 403)):
             return self.fault(address, MalformedResponse(f"answered {status}"))
         now = self.clock()
         self.book.answered(address, seconds)
         if status in (429, 503):
             self.book.slow(address, now)
-        else:
-            # 404, and whatever else means that it cannot help with this one: no fault of its.
-            self.book.proved(address)
-            self.book.absent(address, wanted.key, now)
+            return Busy(address, _retry_after(head))
+        # 404, and whatever else means that it cannot help with this one: no fault of its.
+        self.book.proved(address)
+        self.book.absent(address, wanted.key, now)
         return NotHere(f"peer {address} answered {status}")
 
-    def _request(self, address: str, wanted: Wanted, method: str, span: Span | None) -> bytes:
+    def _request(
+        self, address: str, wanted: Wanted, method: str, span: Span | None, *, doubt: bool
+    ) -> bytes:
         host = f"[{address}]" if ":" in address else address
         lines = [
             f"{method} {wanted.target} HTTP/1.1",
@@ -190,6 +219,8 @@ class PeerClient:
             f"{MIRRORED_HEADER}: true",
             f"Accept: {_ACCEPT}",
         ]
+        if doubt:
+            lines.append(f"{DOUBT_HEADER}: true")
         if span is not None:
             lines.append(f"Range: bytes={span.start}-{span.stop - 1}")
         return "\r\n".join([*lines, "", ""]).encode("ascii")
@@ -208,11 +239,14 @@ class Response:
         self,
         client: PeerClient,
         address: str,
+        wanted: Wanted,
+        *,
         connection: Connection,
         head: ResponseHead,
         size: int,
     ) -> None:
         self.address = address
+        self._wanted = wanted
         self.head = head
         self.size = size
         self._client = client
@@ -265,6 +299,8 @@ class Response:
     def fail(self, fault: Fault, cause: str) -> PeerFault:
         """Books what is wrong with the answer, as the error to raise."""
         self._failed = True
+        if fault is Fault.WRONG_BYTES:
+            self._client.on_wrong_bytes(self.address, self._wanted)
         return self._client.book_fault(self.address, fault, cause)
 
     def close(self) -> None:
@@ -279,6 +315,17 @@ class Response:
         if done >= self._client.limits.chunk:
             self._client.book.delivered(self.address, done, self._client.clock() - self._started)
         self._client.release(self.address, self._connection)
+
+
+def _tell_nobody(_address: str, _wanted: Wanted) -> None:
+    """Until somebody wants to know of wrong bytes."""
+
+
+def _retry_after(head: ResponseHead) -> float:
+    """Seconds that a busy peer asks for, cut to what a pull can wait."""
+    text = head.headers.get("retry-after", "")
+    seconds = float(text) if text.isascii() and text.isdigit() else 1.0
+    return min(seconds, _LONGEST_RETRY)
 
 
 def _check_span(head: ResponseHead, span: Span | None, method: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 from mirror.errors import NotHere
@@ -23,16 +23,25 @@ from mirror.transfer.search import Search
 from mirror.transfer.verify import INLINE_BYTES, Verifier
 from mirror.transfer.wanted import Wanted
 
+_RELAYS_UNDER_PRESSURE = 2
 _MANIFEST_CACHE_BYTES = 4 * 1024 * 1024
 
 
 class Remote:
     """What peers hold, as if it were here."""
 
-    def __init__(self, client: PeerClient, network: Network, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        client: PeerClient,
+        network: Network,
+        metrics: Metrics,
+        under_pressure: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Asks peers by `client`, found through `network`; takes less on `under_pressure`."""
         self._client = client
         self._network = network
         self._metrics = metrics
+        self._under_pressure = under_pressure
         self._limits = client.limits
         self._budget = MemoryBudget(client.limits.in_memory)
         self._manifests = ManifestCache(_MANIFEST_CACHE_BYTES)
@@ -156,6 +165,9 @@ class Remote:
 
     async def _large(self, wanted: Wanted, response: Response, asked: RangeRequest | None) -> Found:
         size = response.size
+        if self._under_pressure() and self._client.book.running > _RELAYS_UNDER_PRESSURE:
+            response.close()
+            raise NotHere(f"{wanted.key}: too little memory for another transfer")
         span = Span(0, size)
         if asked is not None:
             response.close()  # it answered HEAD

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mirror.errors import NotHere
 from mirror.oci.ranges import Span
-from mirror.transfer.client import PeerClient, PeerFault, Response
+from mirror.transfer.client import Busy, PeerClient, PeerFault, Response
 from mirror.transfer.network import Network
 from mirror.transfer.wanted import Wanted
 from p2p.provider import Provider
@@ -50,6 +50,7 @@ class Search:
         self._span = span
         self._seen = set(excluded)
         self._queue: list[str] = []
+        self._busy: list[tuple[float, str]] = []
         self._asking: dict[str, _Asked] = {}
         self._walk: asyncio.Task[None] | None = None
         self._news: asyncio.Queue[Response | None] = asyncio.Queue()
@@ -90,12 +91,13 @@ class Search:
         """None when everybody was asked and nobody holds it."""
         loop = asyncio.get_running_loop()
         while True:
+            self._come_back(loop.time())
             if loop.time() >= self._next_at:
                 self._ask_next(loop.time())
             if self._exhausted():
                 return None
             try:
-                async with asyncio.timeout_at(self._next_at):
+                async with asyncio.timeout_at(min([self._next_at, *(at for at, _ in self._busy)])):
                     answer = await self._news.get()
             except TimeoutError:
                 continue
@@ -123,7 +125,15 @@ class Search:
     def _exhausted(self) -> bool:
         """Whether everybody was asked and has answered."""
         walked = self._walk is not None and self._walk.done()
-        return walked and not self._asking and self._news.empty()
+        return walked and not self._asking and not self._busy and self._news.empty()
+
+    def _come_back(self, now: float) -> None:
+        """Puts busy peers whose time has come back into the queue."""
+        due = [address for at, address in self._busy if at <= now]
+        if due:
+            self._busy = [entry for entry in self._busy if entry[0] > now]
+            self._queue += due
+            self._next_at = min(self._next_at, now)
 
     def _silent(self) -> list[str]:
         """Peers that had their time to answer and did not."""
@@ -134,6 +144,9 @@ class Search:
         answer = None
         try:
             answer = await self._client.ask(address, self._wanted, self._method, self._span)
+        except Busy as busy:
+            # Better a busy holder a little later than the upstream; others come first.
+            self._busy.append((asyncio.get_running_loop().time() + busy.retry_after, address))
         except (NotHere, PeerFault) as error:
             log.debug("asked in vain: %s", error)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mirror import agent
+from mirror.config import scope
 from mirror.config.load import option_names
 from mirror.config.node import NodeConfig
 
@@ -48,4 +48,4 @@ def test_defaults_are_those_of_the_code() -> None:
 
 def test_what_has_no_effect_is_said_so() -> None:
     warned = {name for name, (_, text) in rows().items() if text == "A warning when it is set."}
-    assert warned == {name.replace("_", "-") for name in agent._WITHOUT_EFFECT}
+    assert warned == {name.replace("_", "-") for name in scope._WITHOUT_EFFECT}

@@ -17,10 +17,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from mirror.metrics import Metrics
+from mirror.oci.digest import Digest
 from mirror.registry.endpoint import Endpoint
 from mirror.registry.policy import Policy
 from mirror.registry.pull import PullApi
 from mirror.registry.server import serve
+from mirror.registry.uploads import SLOTS, Uploads
 from mirror.store.memory import MemoryStore
 from mirror.store.port import Store
 from mirror.transfer.client import PeerClient
@@ -86,6 +88,7 @@ class LoopbackNode:
     transfer: Transfer
     metrics: Metrics
     expected: list[tuple[str, str]] = field(default_factory=list)
+    doubted: list[Digest] = field(default_factory=list)
 
 
 @dataclass
@@ -107,6 +110,8 @@ class Loopback:
         covers: Callable[[str], bool] = lambda host: host != "private.example",
         latest: bool = False,
         obstacle: Callable[[], str | None] = lambda: None,
+        slots: int = SLOTS,
+        under_pressure: Callable[[], bool] = lambda: False,
     ) -> LoopbackNode:
         """Starts a node that serves `store` on an address of its own."""
         address = fresh_address()
@@ -121,14 +126,21 @@ class Loopback:
             agent="spegla/test",
         )
         self.stack.callback(client.close)
-        remote = Remote(client, self.network, metrics)
+        remote = Remote(client, self.network, metrics, under_pressure)
         store = store or MemoryStore(ready=True)
         transfer = Transfer(
             store, Peers(remote), lambda content: any(map(covers, content.registries))
         )
         node = LoopbackNode(address, store, client, remote, transfer, metrics)
         policy = Policy(covers, "docker.io", latest=latest, certificate=self.server_tls is not None)
-        pull = PullApi(transfer, policy, metrics, lambda *hint: node.expected.append(hint))
+        pull = PullApi(
+            transfer,
+            policy,
+            metrics,
+            Uploads(lambda: False, slots),
+            expect=lambda *hint: node.expected.append(hint),
+            doubt=node.doubted.append,
+        )
         endpoint = Endpoint(pull, policy, metrics, obstacle, show_metrics=True)
         await self.stack.enter_async_context(
             serve(endpoint.handle, self.port, self.server_tls, host=address)
