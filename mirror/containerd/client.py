@@ -20,7 +20,7 @@ class Containerd:
         content: Committed content.
         images: Image names.
         events: What changes.
-        server: Version, plug-ins, namespaces.
+        server: Version and plug-ins.
     """
 
     def __init__(self, socket: Path, namespace: str, *, deadline: float = 10.0) -> None:

@@ -6,24 +6,17 @@ from pathlib import Path
 
 from google.protobuf.empty_pb2 import Empty
 
-from mirror.containerd.api import (
-    introspection_pb2,
-    introspection_pb2_grpc,
-    namespaces_pb2,
-    namespaces_pb2_grpc,
-    version_pb2_grpc,
-)
+from mirror.containerd.api import introspection_pb2, introspection_pb2_grpc, version_pb2_grpc
 from mirror.containerd.connection import Connection
 
 
 class ServerService:
-    """Version, plug-ins and namespaces."""
+    """Version and plug-ins."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._version = version_pb2_grpc.VersionStub(connection.channel)
         self._introspection = introspection_pb2_grpc.IntrospectionStub(connection.channel)
-        self._namespaces = namespaces_pb2_grpc.NamespacesStub(connection.channel)
 
     async def version(self) -> str:
         """Such as "v2.1.9"; also the cheapest way to see that containerd answers.
@@ -45,14 +38,3 @@ class ServerService:
         answer = await self._connection.call(self._introspection.Plugins, request)
         roots = [root for plugin in answer.plugins if (root := plugin.exports.get("root"))]
         return Path(roots[0]) if roots else None
-
-    async def namespaces(self) -> list[str]:
-        """The names of all namespaces.
-
-        Raises:
-            ContainerdError: See `Connection.call`.
-        """
-        answer = await self._connection.call(
-            self._namespaces.List, namespaces_pb2.ListNamespacesRequest()
-        )
-        return [namespace.name for namespace in answer.namespaces]

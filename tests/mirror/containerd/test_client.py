@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from google.protobuf.empty_pb2 import Empty
 
 from mirror.containerd.client import Containerd
 from mirror.containerd.connection import ContainerdError, ContainerdUnavailable, ContentNotFound
@@ -86,7 +87,12 @@ async def test_refusal_is_no_absence(client: Containerd) -> None:
 
 async def test_unknown_service_is_an_error(client: Containerd) -> None:
     with pytest.raises(ContainerdError, match="UNIMPLEMENTED"):
-        await client.server.namespaces()
+        await client.connection.call(
+            client.connection.channel.unary_unary(
+                "/containerd.services.none.v1.None/Say", Empty.SerializeToString, Empty.FromString
+            ),
+            Empty(),
+        )
 
 
 async def test_hanging_call_ends_at_its_deadline(client: Containerd, node: FakeContainerd) -> None:
