@@ -147,7 +147,9 @@ def _read(name: str, setting: Setting) -> object:
     try:
         return read(setting.raw)
     except ValueError as error:
-        shown = f"{str(setting.raw)[:100]!r} " if field.repr else ""
+        raw = setting.raw
+        told = ", ".join(map(str, raw)) if isinstance(raw, list) else str(raw)
+        shown = f"{told[:100]!r} " if field.repr else ""
         raise SetupError(
             f"{setting.source}: the value {shown}is wrong: expected {error}"
         ) from error

@@ -99,6 +99,11 @@ def test_wrong_value_names_file_key_value_and_remedy(file: Path) -> None:
     )
 
 
+def test_wrong_value_of_a_list_is_shown_as_it_was_written(file: Path) -> None:
+    with pytest.raises(SetupError, match=r"--node-ip: the value '10\.0\.0\.1, here' is wrong"):
+        read(file, node_ip=["10.0.0.1", "here"])
+
+
 def test_wrong_value_of_a_variable_names_the_variable(file: Path) -> None:
     with pytest.raises(SetupError, match="SPEGLA_DEBUG: the value 'perhaps' is wrong"):
         read(file, {"SPEGLA_DEBUG": "perhaps"})
