@@ -22,6 +22,7 @@ from mirror.advertise import Advertiser
 from mirror.claim import claimed
 from mirror.cluster.certificates import TlsFiles, certificates, client_context, server_context
 from mirror.config.certsd import apply_hosts
+from mirror.config.machine import is_there
 from mirror.config.node import NodeConfig
 from mirror.config.registries import Registries, load_registries
 from mirror.config.scope import in_scope
@@ -250,7 +251,7 @@ async def _hold(
 
 def _in_containerd(config: NodeConfig) -> bool:
     if config.store == "auto":
-        return config.containerd_address.exists()
+        return is_there(config.containerd_address)
     return config.store == "containerd"
 
 

@@ -41,9 +41,18 @@ def containerd_socket(
 
     At boot an agent may be up before K3s, whose containerd's root below `data_dir` tells then.
     """
-    if k3s.exists() or (not usual.exists() and (data_dir / "agent" / "containerd").exists()):
+    if is_there(k3s) or (not is_there(usual) and is_there(data_dir / "agent" / "containerd")):
         return k3s
     return usual
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything at `path`, as far as this user may see."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _first_interface_address() -> IpAddress | None:
