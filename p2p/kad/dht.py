@@ -181,7 +181,9 @@ class Dht:
         """Walks the network for providers: `Found` as they come, then `Finished`."""
         job = self._outbox.number()
 
-        def named(providers: Iterable[PeerAddress], by: PeerId) -> Sequence[PeerAddress]:
+        def named(providers: Sequence[PeerAddress], by: PeerId, at: float) -> Sequence[PeerAddress]:
+            for provider in providers:
+                self._peers.named(provider, at)
             credible = tuple(p for p in providers if self._credible(key, p.peer, by))
             if credible:
                 self._outbox.say(Found(job, credible))

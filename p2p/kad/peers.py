@@ -148,6 +148,14 @@ class Peers:
         contact = self.table.get(peer)
         return contact.failures > 0 if contact is not None else peer in self.absent
 
+    def named(self, provider: PeerAddress, now: float) -> None:
+        """Others name a provider: one that counts as absent may be back, and is looked at again.
+
+        It may have come back without connecting here, as it does in a network of hundreds.
+        """
+        if self.absent.take_retry(provider.peer, now):
+            self.probe(provider, now)
+
     def worth_asking(self, heard: Iterable[PeerAddress]) -> Iterator[PeerAddress]:
         """Those of `heard` that a lookup should try, at the addresses known best."""
         for address in heard:

@@ -13,9 +13,9 @@ from p2p.kad.pb.dht_pb2 import Message
 from p2p.kad.peers import Peers
 from p2p.port import Key, PeerAddress, PeerId
 
-Named = Callable[[Sequence[PeerAddress], PeerId], Sequence[PeerAddress]]
-"""Takes providers and the peer that named them; returns those it believes, which then come no
-more in this walk."""
+Named = Callable[[Sequence[PeerAddress], PeerId, float], Sequence[PeerAddress]]
+"""Takes providers, the peer that named them and the time; returns those it believes, which then
+come no more in this walk."""
 
 Done = Callable[[list[PeerAddress], float], None]
 """Takes the nearest peers that answered, nearest first, and the time."""
@@ -104,14 +104,14 @@ class Walks:
                 walk.lookup.answered(peer)
                 heard = peers_in(reply.closer_peers, skip=walk.lookup)
                 walk.lookup.add(self._peers.worth_asking(heard))
-                self._name(walk, reply, peer)
+                self._name(walk, reply, peer, now)
             self._advance(walk, now)
 
         return take
 
-    def _name(self, walk: _Walk, reply: Message, peer: PeerId) -> None:
+    def _name(self, walk: _Walk, reply: Message, peer: PeerId, now: float) -> None:
         if walk.named is None:
             return
         new = list(peers_in(reply.provider_peers, skip=walk.seen))
         if new:
-            walk.seen.update(provider.peer for provider in walk.named(new, peer))
+            walk.seen.update(provider.peer for provider in walk.named(new, peer, now))

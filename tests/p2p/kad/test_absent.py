@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from p2p.kad.absent import MAX_ABSENT, SILENT, Absent
+from p2p.kad.absent import MAX_ABSENT, RETRY, SILENT, Absent
 from p2p.kad.records import TTL
 
 
@@ -29,3 +29,11 @@ def test_only_so_many_are_remembered():
         absent.silent(b"%d" % number, 0.0)
     assert b"0" not in absent
     assert b"1" in absent
+
+
+def test_an_absent_peer_is_looked_at_again_now_and_then():
+    absent = Absent()
+    assert not absent.take_retry(b"peer", 0.0)
+    absent.gone(b"peer", 0.0)
+    times = [1.0, RETRY, RETRY + 1, 2 * RETRY]
+    assert [absent.take_retry(b"peer", now) for now in times] == [False, True, False, True]

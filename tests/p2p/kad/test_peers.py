@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from p2p.kad.absent import RETRY
 from p2p.kad.commands import Ask
 from p2p.kad.messages import answer, decode, find_node
 from p2p.kad.outbox import Outbox
@@ -154,3 +155,18 @@ def test_only_connected_peers_of_our_kind_obey(stage):
     assert stage.peers.obedient() == [PEER]
     stage.peers.disconnected(PEER.peer, 1.0)
     assert not stage.peers.obeys(PEER.peer)
+
+
+def test_who_left_and_is_named_by_others_is_looked_at_again(stage):
+    stage.connect()
+    stage.settle(REPLY, 0.0)
+    stage.peers.left(PEER.peer, 0.0)
+    stage.peers.disconnected(PEER.peer, 0.1)
+    stage.peers.named(PEER, 1.0)
+    assert not stage.asked()
+    stage.peers.named(PEER, RETRY)
+    stage.peers.named(PEER, RETRY + 1)
+    assert stage.peers.dead(PEER.peer)
+    stage.settle(REPLY, RETRY + 1)
+    assert not stage.peers.dead(PEER.peer)
+    assert PEER.peer in stage.peers.table
