@@ -45,6 +45,7 @@ class Peers:
         self._connected: dict[PeerId, PeerConnected] = {}
         self._leaving: set[PeerId] = set()
         self._probing: set[PeerId] = set()
+        self._slow_hearsay: set[PeerId] = set()
         self._joined: list[Callable[[Contact, float], None]] = []
 
     def on_joined(self, listener: Callable[[Contact, float], None]) -> None:
@@ -86,6 +87,7 @@ class Peers:
 
         def settled(answer: bytes | None, at: float) -> None:
             reply = _read(answer)
+            self._slow_hearsay.discard(address.peer)
             if reply is None:
                 self.lost(address.peer, at)
             else:
@@ -131,6 +133,8 @@ class Peers:
         contact = self.table.get(peer)
         if contact is not None:
             contact.slow = True
+        else:
+            self._slow_hearsay.add(peer)
 
     def left(self, peer: PeerId, now: float) -> None:
         """A peer said that it is leaving; what comes until its connection ends is belated."""
@@ -163,7 +167,11 @@ class Peers:
             if contact is not None:
                 if contact.usable:
                     yield contact.address
-            elif address.peer not in self.absent and address.peer != self.local:
+            elif not (
+                address.peer in self.absent
+                or address.peer in self._slow_hearsay
+                or address.peer == self.local
+            ):
                 yield address
 
     def obeys(self, peer: PeerId) -> bool:

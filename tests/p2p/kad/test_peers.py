@@ -149,6 +149,16 @@ def test_hearsay_that_did_not_answer_is_left_alone_for_a_while(stage):
     assert list(stage.peers.worth_asking([PEER])) == [PEER]
 
 
+def test_hearsay_that_keeps_a_lookup_waiting_is_passed_over_until_it_answers(stage):
+    stage.peers.ask(PEER, find_node(b"x"), lambda *_: None, 0.0)
+    stage.peers.slow(PEER.peer)
+    assert list(stage.peers.worth_asking([PEER])) == []
+    assert not stage.peers.dead(PEER.peer)  # it may only be busy
+
+    stage.settle(REPLY, 1.0)
+    assert list(stage.peers.worth_asking([PEER])) == [PEER]
+
+
 def test_only_connected_peers_of_our_kind_obey(stage):
     stage.connect()
     assert stage.peers.obeys(PEER.peer)
