@@ -42,6 +42,7 @@ class Announcer:
         self._leaving = False
         self._pushed: dict[PeerId, float] = {}
         self._push_due: dict[PeerId, float] = {}
+        self._told_anew: set[PeerId] = set()
         peers.on_joined(self._push)
 
     def provide(self, keys: Iterable[Key], now: float) -> int:
@@ -86,6 +87,7 @@ class Announcer:
         due = self._own.due(now)
         if due:
             self._announce(due, _nothing, now)
+        self._told_anew &= {contact.address.peer for contact in self._peers.table}
         for peer in [peer for peer, at in self._pushed.items() if at + PUSH_INTERVAL <= now]:
             del self._pushed[peer]
         for peer in [peer for peer, at in self._push_due.items() if at <= now]:
@@ -101,6 +103,15 @@ class Announcer:
             self._push_due[peer] = self._pushed[peer] + PUSH_INTERVAL
             return
         self._pushed[peer] = now
+        if self._leaving or peer in self._told_anew or not self._peers.obeys(peer):
+            self._hand_over(contact)
+            return
+        # What it knows of us may be older than this process, or than a withdrawal that it missed.
+        self._told_anew.add(peer)
+        message = withdrawal(anew=True)
+        self._tell(contact.address, message, RPC_TIMEOUT, lambda _: self._hand_over(contact))
+
+    def _hand_over(self, contact: Contact) -> None:
         keys: Iterable[Key] = self._own
         if len(self._peers.table) > K:
             places = sorted(other.place for other in self._peers.table)
@@ -117,6 +128,9 @@ class Announcer:
         self._spread(keys, K, self._send, finished, now)
 
     def _take_back(self, keys: list[Key], then: _Then, now: float) -> None:
+        if keys:
+            missing = (contact.address.peer for contact in self._peers.table if contact.failures)
+            self._told_anew.difference_update(missing)
         # Twice K: as peers come and go, records lie with some that are no longer the nearest.
         self._spread(keys, 2 * K, self._withdraw, then, now)
 
@@ -174,7 +188,13 @@ class Announcer:
         return len(starts)
 
     def _tell(self, address: PeerAddress, message: bytes, timeout: float, done: _Then) -> None:
-        self._outbox.ask(address, LEAVE_PROTOCOL, message, timeout, lambda _, at: done(at))
+        def told(answer: bytes | None, at: float) -> None:
+            if answer is None:
+                self._told_anew.discard(address.peer)
+                self._peers.lost(address.peer, at)
+            done(at)
+
+        self._outbox.ask(address, LEAVE_PROTOCOL, message, timeout, told)
 
 
 class _Countdown:

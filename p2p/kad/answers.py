@@ -86,15 +86,15 @@ class Answers:
             BadMessage: It is nonsense.
         """
         try:
-            keys, leaving = decode_withdrawal(data)
+            message = decode_withdrawal(data)
         except BadMessage:
             self.refused += 1
             raise
-        if leaving:
+        if message.leaving or message.anew:
             self._records.forget(sender.peer)
+        if message.leaving:
             self._peers.left(sender.peer, now)
-        else:
-            self._records.withdraw(sender.peer, keys, now)
+        self._records.withdraw(sender.peer, map(Key, message.keys), now)
         return WITHDRAWN
 
     def _add(self, sender: PeerAddress, request: Message, now: float) -> None:

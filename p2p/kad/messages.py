@@ -98,13 +98,13 @@ def add_provider(provider: PeerAddress, keys: Iterable[Key]) -> list[bytes]:
     return [head + b"\x12" + bytes((len(key),)) + key + tail for key in keys]
 
 
-def withdrawal(keys: Sequence[Key] = (), *, leaving: bool = False) -> bytes:
-    """Takes back the sender's records of `keys`, or all of them when it is leaving."""
-    return Withdrawal(keys=keys, leaving=leaving).SerializeToString()
+def withdrawal(keys: Sequence[Key] = (), *, leaving: bool = False, anew: bool = False) -> bytes:
+    """Takes back the sender's records of `keys`, or all: it is leaving, or says them anew."""
+    return Withdrawal(keys=keys, leaving=leaving, anew=anew).SerializeToString()
 
 
-def decode_withdrawal(data: bytes) -> tuple[list[Key], bool]:
-    """Reads a withdrawal: the keys, and whether the sender is leaving.
+def decode_withdrawal(data: bytes) -> Withdrawal:
+    """Reads a withdrawal.
 
     Raises:
         BadMessage: It is too long, no protobuf, or has too many keys or too long ones.
@@ -114,7 +114,7 @@ def decode_withdrawal(data: bytes) -> tuple[list[Key], bool]:
         raise BadMessage(f"{len(message.keys)} keys to withdraw: at most {MAX_WITHDRAWN} are taken")
     if any(len(key) > MAX_KEY for key in message.keys):
         raise BadMessage(f"a key to withdraw is too long: at most {MAX_KEY} bytes are taken")
-    return [Key(key) for key in message.keys], message.leaving
+    return message
 
 
 def _parse(kind: type[_M], data: bytes) -> _M:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14p2p/kad/pb/dht.proto\x12\nspegla.kad\"\xb0\x03\n\x07Message\x12&\n\x04type\x18\x01 \x01(\x0e\x32\x18.spegla.kad.Message.Type\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12.\n\x0c\x63loser_peers\x18\x08 \x03(\x0b\x32\x18.spegla.kad.Message.Peer\x12\x30\n\x0eprovider_peers\x18\t \x03(\x0b\x32\x18.spegla.kad.Message.Peer\x1aU\n\x04Peer\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\r\n\x05\x61\x64\x64rs\x18\x02 \x03(\x0c\x12\x32\n\nconnection\x18\x03 \x01(\x0e\x32\x1e.spegla.kad.Message.Connection\"b\n\x04Type\x12\r\n\tPUT_VALUE\x10\x00\x12\r\n\tGET_VALUE\x10\x01\x12\x10\n\x0c\x41\x44\x44_PROVIDER\x10\x02\x12\x11\n\rGET_PROVIDERS\x10\x03\x12\r\n\tFIND_NODE\x10\x04\x12\x08\n\x04PING\x10\x05\"S\n\nConnection\x12\x11\n\rNOT_CONNECTED\x10\x00\x12\r\n\tCONNECTED\x10\x01\x12\x0f\n\x0b\x43\x41N_CONNECT\x10\x02\x12\x12\n\x0e\x43\x41NNOT_CONNECT\x10\x03\"+\n\nWithdrawal\x12\x0c\n\x04keys\x18\x01 \x03(\x0c\x12\x0f\n\x07leaving\x18\x02 \x01(\x08\"\x19\n\tWithdrawn\x12\x0c\n\x04\x64one\x18\x01 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14p2p/kad/pb/dht.proto\x12\nspegla.kad\"\xb0\x03\n\x07Message\x12&\n\x04type\x18\x01 \x01(\x0e\x32\x18.spegla.kad.Message.Type\x12\x0b\n\x03key\x18\x02 \x01(\x0c\x12.\n\x0c\x63loser_peers\x18\x08 \x03(\x0b\x32\x18.spegla.kad.Message.Peer\x12\x30\n\x0eprovider_peers\x18\t \x03(\x0b\x32\x18.spegla.kad.Message.Peer\x1aU\n\x04Peer\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\r\n\x05\x61\x64\x64rs\x18\x02 \x03(\x0c\x12\x32\n\nconnection\x18\x03 \x01(\x0e\x32\x1e.spegla.kad.Message.Connection\"b\n\x04Type\x12\r\n\tPUT_VALUE\x10\x00\x12\r\n\tGET_VALUE\x10\x01\x12\x10\n\x0c\x41\x44\x44_PROVIDER\x10\x02\x12\x11\n\rGET_PROVIDERS\x10\x03\x12\r\n\tFIND_NODE\x10\x04\x12\x08\n\x04PING\x10\x05\"S\n\nConnection\x12\x11\n\rNOT_CONNECTED\x10\x00\x12\r\n\tCONNECTED\x10\x01\x12\x0f\n\x0b\x43\x41N_CONNECT\x10\x02\x12\x12\n\x0e\x43\x41NNOT_CONNECT\x10\x03\"9\n\nWithdrawal\x12\x0c\n\x04keys\x18\x01 \x03(\x0c\x12\x0f\n\x07leaving\x18\x02 \x01(\x08\x12\x0c\n\x04\x61new\x18\x03 \x01(\x08\"\x19\n\tWithdrawn\x12\x0c\n\x04\x64one\x18\x01 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESSAGE_CONNECTION']._serialized_start=386
   _globals['_MESSAGE_CONNECTION']._serialized_end=469
   _globals['_WITHDRAWAL']._serialized_start=471
-  _globals['_WITHDRAWAL']._serialized_end=514
-  _globals['_WITHDRAWN']._serialized_start=516
-  _globals['_WITHDRAWN']._serialized_end=541
+  _globals['_WITHDRAWAL']._serialized_end=528
+  _globals['_WITHDRAWN']._serialized_start=530
+  _globals['_WITHDRAWN']._serialized_end=555
 # @@protoc_insertion_point(module_scope)

@@ -121,8 +121,11 @@ class Withdrawal(_message.Message):
 
     KEYS_FIELD_NUMBER: _builtins.int
     LEAVING_FIELD_NUMBER: _builtins.int
+    ANEW_FIELD_NUMBER: _builtins.int
     leaving: _builtins.bool
     """All of them: the sender is leaving."""
+    anew: _builtins.bool
+    """All of them: the sender stays, and says next what it provides now."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
     def __init__(
@@ -130,10 +133,11 @@ class Withdrawal(_message.Message):
         *,
         keys: _abc.Iterable[_builtins.bytes] | None = ...,
         leaving: _builtins.bool = ...,
+        anew: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "leaving", b"leaving"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anew", b"anew", "keys", b"keys", "leaving", b"leaving"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -85,3 +85,29 @@ def test_a_newcomer_in_a_large_network_gets_only_what_it_should_hold():
     network.run(10.0)
     held = sum(bool(late.dht.known(key)) for key in KEYS)
     assert 0.2 * len(KEYS) < held < 0.7 * len(KEYS)
+
+
+def test_a_peer_forgets_what_a_killed_node_provided_before():
+    network = Network(seed=9)
+    node, peer, other = network.cluster(3)
+    network.do(node, node.dht.provide(KEYS, network.now))
+    network.kill(node)
+    network.run(1.0)
+    network.restart(node, via=peer)
+    network.do(node, node.dht.provide(KEYS[:5], network.now))
+    network.run(PUSH_INTERVAL + 5.0)
+    for holder in peer, other:
+        assert [bool(holder.dht.known(key)) for key in KEYS] == [key in KEYS[:5] for key in KEYS]
+
+
+def test_a_peer_that_missed_a_withdrawal_hears_of_it_when_it_is_back():
+    network = Network(seed=10)
+    node, peer, other = network.cluster(3)
+    network.do(node, node.dht.provide(KEYS, network.now))
+    peer.silent = True
+    network.do(node, node.dht.withdraw(KEYS[5:], network.now))
+    network.run(3.0)
+    peer.silent = False
+    network.run(2 * PUSH_INTERVAL)
+    for holder in peer, other:
+        assert [bool(holder.dht.known(key)) for key in KEYS] == [key in KEYS[:5] for key in KEYS]

@@ -177,6 +177,7 @@ def test_a_killed_node_that_comes_back_is_returned_again():
     network.kill(nodes[4])
     network.run(2.0)
     network.restart(nodes[4], via=nodes[0])
+    network.do(nodes[4], nodes[4].dht.provide(KEYS, network.now))
     network.run(3.0)
     assert [p.peer for p in nodes[0].dht.known(KEYS[0])] == [nodes[4].address.peer]
 

@@ -95,8 +95,12 @@ def test_any_bytes_decode_or_are_refused(data):
 
 
 def test_withdrawals_come_back_as_they_were():
-    assert decode_withdrawal(withdrawal([KEY])) == ([KEY], False)
-    assert decode_withdrawal(withdrawal(leaving=True)) == ([], True)
+    some = decode_withdrawal(withdrawal([KEY]))
+    assert (list(some.keys), some.leaving, some.anew) == ([KEY], False, False)
+    leaving = decode_withdrawal(withdrawal(leaving=True))
+    assert (list(leaving.keys), leaving.leaving, leaving.anew) == ([], True, False)
+    anew = decode_withdrawal(withdrawal(anew=True))
+    assert (list(anew.keys), anew.leaving, anew.anew) == ([], False, True)
 
 
 def test_a_withdrawal_of_too_many_keys_is_refused():
