@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +26,7 @@ from mirror.store.containerd_session import Session
 from mirror.store.file import FileBlob
 from mirror.store.folder import BlobFolder, damage
 from mirror.store.hints import Hints
-from mirror.store.index import ContentIndex, Listener
-from mirror.store.port import Content
+from mirror.store.indexed import IndexedStore
 
 log = logging.getLogger("spegla.store")
 
@@ -36,7 +35,7 @@ _LAST_RETRY: Final = 2.0
 """Seconds until the next attempt to reach containerd, doubling."""
 
 
-class ContainerdStore:
+class ContainerdStore(IndexedStore):
     """Honours `Store` for one namespace of the containerd at a socket."""
 
     def __init__(
@@ -55,11 +54,11 @@ class ContainerdStore:
             poll: Seconds between comparisons where the content's folder can't be watched.
             clock: Seconds, never going back.
         """
+        super().__init__()
         self._socket = socket
         self._namespace = namespace
         self._poll = poll
         self._clock = clock
-        self._index = ContentIndex()
         self._hints = Hints()
         self._folder: BlobFolder | None = None
         self._client: Containerd | None = None
@@ -73,30 +72,6 @@ class ContainerdStore:
     def ready(self) -> bool:
         """As `Store.ready`."""
         return self._session is not None and self._session.synced
-
-    def find(self, digest: Digest) -> Content | None:
-        """As `Store.find`."""
-        return self._index.find(digest)
-
-    def resolve(self, name: str) -> Digest | None:
-        """As `Store.resolve`."""
-        return self._index.resolve(name)
-
-    def contents(self) -> Iterator[Content]:
-        """As `Store.contents`."""
-        return self._index.contents()
-
-    def names(self) -> Iterator[tuple[str, Digest]]:
-        """As `Store.names`."""
-        return self._index.names()
-
-    def distrust(self, digest: Digest) -> None:
-        """As `Store.distrust`; the file is containerd's to delete."""
-        self._index.distrust(digest)
-
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """As `Store.subscribe`."""
-        return self._index.subscribe(listener)
 
     def open(self, digest: Digest) -> FileBlob | RemoteBlob:
         """As `Store.open`."""

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ParamSpec
 
@@ -19,7 +19,7 @@ from mirror.oci.media import OCTET_STREAM
 from mirror.oci.reference import hostname
 from mirror.store.file import FileBlob
 from mirror.store.image_index import InvalidIndex
-from mirror.store.index import ContentIndex, Listener
+from mirror.store.indexed import IndexedStore
 from mirror.store.ingest import Ingest, IngestRunning
 from mirror.store.journal import Journal
 from mirror.store.layout_files import LayoutFiles, digest_of
@@ -36,7 +36,7 @@ _VANISHED = Mask.MOVED_FROM | Mask.DELETE
 _FOLDER_GONE = Mask.DELETE_SELF | Mask.MOVE_SELF | Mask.UNMOUNT | Mask.IGNORED
 
 
-class LayoutStore:
+class LayoutStore(IndexedStore):
     """A `Store` on a folder of its own, with a write side.
 
     Content is verified before it shows: what this node writes while it is written, what other
@@ -51,10 +51,10 @@ class LayoutStore:
             root: The layout; created when missing.
             look_again: Seconds until a folder that can't be used or watched is looked at again.
         """
+        super().__init__()
         self._files = LayoutFiles(root)
         self._journal = Journal(self._files.journal)
         self._look_again = look_again
-        self._index = ContentIndex()
         self._growing: dict[Digest, Ingest] = {}
         self._writing_names = asyncio.Lock()
         self._ready = False
@@ -67,30 +67,10 @@ class LayoutStore:
         """As `Store.ready`."""
         return self._ready
 
-    def find(self, digest: Digest) -> Content | None:
-        """As `Store.find`."""
-        return self._index.find(digest)
-
-    def resolve(self, name: str) -> Digest | None:
-        """As `Store.resolve`."""
-        return self._index.resolve(name)
-
-    def contents(self) -> Iterator[Content]:
-        """As `Store.contents`."""
-        return self._index.contents()
-
-    def names(self) -> Iterator[tuple[str, Digest]]:
-        """As `Store.names`."""
-        return self._index.names()
-
     def distrust(self, digest: Digest) -> None:
         """As `Store.distrust`; the file is ours, so it goes, and is fetched anew when asked for."""
         self._index.remove(digest)
         self._files.blob(digest).unlink(missing_ok=True)
-
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """As `Store.subscribe`."""
-        return self._index.subscribe(listener)
 
     def open(self, digest: Digest) -> FileBlob:
         """As `Store.open`."""

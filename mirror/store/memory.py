@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 
 from mirror.errors import NotHere
 from mirror.oci.digest import Digest
-from mirror.store.index import ContentIndex, Listener
+from mirror.store.indexed import IndexedStore
 from mirror.store.port import Content
 from mirror.store.recognise import media_type
 
 
-class MemoryStore:
+class MemoryStore(IndexedStore):
     """Honours `Store`; what it holds is put in and taken out by hand.
 
     Attributes:
@@ -20,8 +20,8 @@ class MemoryStore:
     """
 
     def __init__(self, *, ready: bool = False) -> None:
+        super().__init__()
         self.ready = ready
-        self._index = ContentIndex()
         self._data: dict[Digest, bytes] = {}
 
     def add(self, data: bytes, registries: Iterable[str] = ("docker.io",)) -> Digest:
@@ -44,36 +44,12 @@ class MemoryStore:
         """Takes a name away."""
         self._index.remove_name(name)
 
-    def find(self, digest: Digest) -> Content | None:
-        """As `Store.find`."""
-        return self._index.find(digest)
-
-    def resolve(self, name: str) -> Digest | None:
-        """As `Store.resolve`."""
-        return self._index.resolve(name)
-
-    def contents(self) -> Iterator[Content]:
-        """As `Store.contents`."""
-        return self._index.contents()
-
-    def names(self) -> Iterator[tuple[str, Digest]]:
-        """As `Store.names`."""
-        return self._index.names()
-
     def open(self, digest: Digest) -> MemoryBlob:
         """As `Store.open`."""
         try:
             return MemoryBlob(self._data[digest])
         except KeyError:
             raise NotHere(f"{digest} is not in this store") from None
-
-    def distrust(self, digest: Digest) -> None:
-        """As `Store.distrust`."""
-        self._index.distrust(digest)
-
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """As `Store.subscribe`."""
-        return self._index.subscribe(listener)
 
     async def run(self) -> None:
         """As `Store.run`: ready until cancelled."""

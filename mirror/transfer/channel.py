@@ -54,8 +54,8 @@ class Channel(Protocol):
         ...
 
 
-class PlainChannel:
-    """TCP."""
+class _SocketChannel:
+    """What both kinds of channel do with their socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -64,6 +64,18 @@ class PlainChannel:
     def fileno(self) -> int:
         """See `Channel`."""
         return self._sock.fileno()
+
+    def expect(self, size: int) -> None:
+        """See `Channel`."""
+        self._low_water.set(size)
+
+    def close(self) -> None:
+        """See `Channel`."""
+        self._sock.close()
+
+
+class PlainChannel(_SocketChannel):
+    """TCP."""
 
     def fill(self, buffer: memoryview) -> int:
         """See `Channel`."""
@@ -84,25 +96,16 @@ class PlainChannel:
         """See `Channel`."""
         await _send_all(self._sock, data, timeout)
 
-    def expect(self, size: int) -> None:
-        """See `Channel`."""
-        self._low_water.set(size)
 
-    def close(self) -> None:
-        """See `Channel`."""
-        self._sock.close()
-
-
-class TlsChannel:
+class TlsChannel(_SocketChannel):
     """TLS over TCP, with the records decrypted where `fill` runs."""
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, address: str) -> None:
         """Wraps a connected socket; the peer's certificate must be valid for `address`."""
-        self._sock = sock
+        super().__init__(sock)
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=address)
-        self._low_water = _LowWater(sock)
 
     async def handshake(self, timeout: float) -> None:
         """Agrees on keys and checks the peer's certificate.
@@ -122,10 +125,6 @@ class TlsChannel:
             else:
                 await self._flush(timeout)
                 return
-
-    def fileno(self) -> int:
-        """See `Channel`."""
-        return self._sock.fileno()
 
     def fill(self, buffer: memoryview) -> int:
         """See `Channel`."""
@@ -151,14 +150,6 @@ class TlsChannel:
         """See `Channel`."""
         self._tls.write(data)
         await self._flush(timeout)
-
-    def expect(self, size: int) -> None:
-        """See `Channel`."""
-        self._low_water.set(size)
-
-    def close(self) -> None:
-        """See `Channel`."""
-        self._sock.close()
 
     def _receive(self) -> bool:
         """Moves arrived ciphertext into the TLS machine; False when there is none."""
