@@ -1,7 +1,7 @@
 # For every day, after `sh tests/run.sh` or `sh deploy/quickstart.sh` has set up .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help check format unit cluster interop test bench lock
+.PHONY: help check format unit cluster interop test soak bench lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ interop: ## the tests against Go and JavaScript peers
 
 test: ## set up what is missing, then every check and test, as CI does
 	sh tests/run.sh
+
+soak: ## five nodes for ten minutes while everything fails at random (root)
+	sh tests/soak
 
 bench: ## the measurements of docs/performance.md (root, minutes)
 	sh benchmarks/run.sh

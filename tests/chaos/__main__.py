@@ -96,6 +96,7 @@ class Soak:
             faults=self._faults,
             pulls=[pull for puller in pullers for pull in puller.pulls],
             deletions=sum(puller.deletions for puller in pullers),
+            served=self._served(),
             starts=[start for subject in self.subjects for start in subject.starts],
             growth=self._growth(usage, seconds),
             agreement=settle(self.subjects, digests, GRACE),
@@ -125,6 +126,18 @@ class Soak:
             self._say(f"{subject.name}: {fault.what.value}, {fault.lasts:.1f} s")
             self._faults[fault.what] += 1
             subject.suffer(fault, ended)
+
+    def _served(self) -> Counter[str]:
+        agents = [subject.node.spegla for subject in self.subjects if subject.spared]
+        return Counter(
+            {
+                cache: sum(
+                    int(agent.metric("spegel_mirror_requests_total", cache=cache))
+                    for agent in agents
+                )
+                for cache in ("hit", "miss")
+            }
+        )
 
     def _growth(self, usage: Usage, seconds: float) -> dict[str, list[Growth]]:
         return {

@@ -26,6 +26,7 @@ class Report:
         faults: How often each thing happened.
         pulls: Every pull.
         deletions: Images deleted.
+        served: Requests of the spared nodes' containerds, by whether peers could serve them.
         starts: Seconds that agents took to be ready after they had ended.
         growth: Of the agents that lived from the start to the end, by node.
         agreement: Of the network with the stores.
@@ -36,6 +37,7 @@ class Report:
     faults: Counter[What]
     pulls: Sequence[Pull]
     deletions: int
+    served: Counter[str]
     starts: Sequence[float]
     growth: Mapping[str, Sequence[Growth]]
     agreement: Agreement
@@ -47,6 +49,8 @@ class Report:
         least = int(LEAST_PULLS_PER_MINUTE * self.minutes)
         if len(self.pulls) < least:
             wrong.append(f"only {len(self.pulls)} pulls, {least} show enough")
+        if not self.served["hit"]:
+            wrong.append("peers served nothing, so that the run shows nothing")
         if self.minutes >= JUDGED_MINUTES:
             wrong += [
                 f"{node}: {grown.what} grew from {grown.early:.0f} to {grown.late:.0f}"
@@ -68,6 +72,7 @@ class Report:
             ("failed by us", f"{outcomes[Outcome.OURS]}"),
             ("failed without us too", f"{outcomes[Outcome.EXCUSED]}"),
             ("seconds a pull", f"median {statistics.median(seconds):.1f}, max {max(seconds):.1f}"),
+            ("served by peers", f"{self.served['hit']} of {self.served.total()} requests"),
             ("faults", f"{self.faults.total()}"),
             *((f"  {what.value}", f"{count}") for what, count in self.faults.most_common()),
         ]

@@ -20,10 +20,25 @@ AGREED = Agreement(8, [], [])
 
 
 def report(
-    pulls: list[Pull], minutes: float = 10.0, *, grown: float = 100.0, found: Agreement = AGREED
+    pulls: list[Pull],
+    minutes: float = 10.0,
+    *,
+    grown: float = 100.0,
+    found: Agreement = AGREED,
+    hits: int = 100,
 ) -> Report:
     rss = Growth("rss", 100.0, grown, 110.0)
-    return Report(minutes, Counter(), pulls, 0, [0.5], {"n1": [rss]}, found, [])
+    return Report(
+        minutes=minutes,
+        faults=Counter(),
+        pulls=pulls,
+        deletions=0,
+        served=Counter(hit=hits, miss=10),
+        starts=[0.5],
+        growth={"n1": [rss]},
+        agreement=found,
+        problems=[],
+    )
 
 
 def pulls(outcome: Outcome, count: int = 100) -> list[Pull]:
@@ -86,8 +101,9 @@ def test_a_good_run() -> None:
         report(pulls(Outcome.GOOD), grown=111.0),
         report(pulls(Outcome.GOOD), found=Agreement(8, ["n1 n2 x"], [])),
         report(pulls(Outcome.GOOD), found=Agreement(8, [], ["n1 n2 x"])),
+        report(pulls(Outcome.GOOD), hits=0),
     ],
-    ids=["failed by us", "too few", "leak", "not found", "stale"],
+    ids=["failed by us", "too few", "leak", "not found", "stale", "idle"],
 )
 def test_a_bad_run(bad: Report) -> None:
     assert len(bad.failures()) == 1
