@@ -24,7 +24,8 @@ class Cell:
         name: What goes wrong; unique in its group.
         arrange: Sets the scene.
         bound: Seconds that it may take longer than without us.
-        large: Whether the image has a layer of more than 8 MiB.
+        layers: How many the image has.
+        large: Whether the last of them has more than 8 MiB.
         secure: Whether the nodes speak TLS with each other.
         quick: Whether it is part of every test run.
         forced: See `Rule`.
@@ -36,6 +37,7 @@ class Cell:
     name: str
     arrange: Callable[[Scene], object]
     bound: float = PROMPT
+    layers: int = 2
     large: bool = False
     secure: bool = False
     quick: bool = False

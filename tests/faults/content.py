@@ -68,16 +68,17 @@ class Content:
         return None
 
 
-def fresh(folder: Path, name: str, *, large: bool) -> Content:
-    """An image that nobody has seen before: two layers of 64 KiB, or one and one of 10 MiB.
+def fresh(folder: Path, name: str, *, layers: int, large: bool) -> Content:
+    """An image that nobody has seen before.
 
     Args:
         folder: Where its layout is made.
         name: Its repository; a name has the same bytes each time.
-        large: Whether one of the layers is large.
+        layers: How many it has, of 64 KiB each.
+        large: Whether the last is one of 10 MiB.
     """
-    sizes = (_SMALL_LAYER, _LARGE_LAYER if large else _SMALL_LAYER)
-    layers = [random_layer(size, f"{name}-{number}") for number, size in enumerate(sizes)]
-    image = make_image(folder, name, layers)
+    sizes = [_SMALL_LAYER] * (layers - 1) + [_LARGE_LAYER if large else _SMALL_LAYER]
+    tars = [random_layer(size, f"{name}-{number}") for number, size in enumerate(sizes)]
+    image = make_image(folder, name, tars)
     blobs = image.layout / "blobs/sha256"
     return Content(image, {digest: (blobs / digest.hex).read_bytes() for digest in image.blobs})

@@ -15,12 +15,13 @@ from tests.cluster.netns import run
 from tests.cluster.spegla import REGISTRY_PORT
 from tests.faults.cell import PATIENT, Cell
 from tests.faults.content import ALL, Part
-from tests.faults.peer_cells import BODIES, LIES, alone, bound_of
+from tests.faults.peer_cells import ANSWERS, BODIES, LIES, alone, bound_of
 from tests.faults.scene import Scene
-from tests.faults.scripts import always, halfway
+from tests.faults.scripts import always, halfway, script
 from tests.faults.seat import Connected
-from tests.mirror.scripted_peer import answering
+from tests.mirror.scripted_peer import answering, late
 
+_LASTING = ("hangs in mid-body", "trickles 1 kB/s", "closes in mid-body", "sends a short body")
 _BELOW_TLS = (
     "hangs in mid-body",
     "closes in mid-body",
@@ -103,6 +104,30 @@ def records() -> Iterator[Cell]:
                 many(arrange, good=good),
                 reached=False,
             )
+
+
+def in_a_long_pull(arrange: Callable[[Scene], object]) -> Callable[[Scene], None]:
+    """The upstream takes its time, so that a peer is asked again and again."""
+
+    def both(scene: Scene) -> None:
+        scene.upstream_does(late(0.5, script(scene.content, {})))
+        arrange(scene)
+
+    return both
+
+
+def long_pulls() -> Iterator[Cell]:
+    """What one fault costs may not add up."""
+    group = "20 layers, of an upstream that takes 0.5 s to answer, and a peer that"
+    scenes = {
+        "drops SYN": dropping_syn,
+        "vanished": vanished,
+        "answers 500": alone(ALL, ANSWERS["answers 500"]),
+        **{name: alone(Part.LAYER, BODIES[name]) for name in _LASTING},
+        "hangs before the headers": alone(Part.LAYER, ANSWERS["hangs before the headers"]),
+    }
+    for name, arrange in scenes.items():
+        yield Cell(group, name, in_a_long_pull(arrange), bound_of(name), layers=20, reached=False)
 
 
 def cut_off(seconds: float | None) -> Callable[[Scene], None]:
@@ -242,5 +267,6 @@ def tls() -> Iterator[Cell]:
 def cells() -> Iterator[Cell]:
     """All of them."""
     yield from records()
+    yield from long_pulls()
     yield from partitions()
     yield from tls()

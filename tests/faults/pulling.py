@@ -41,7 +41,8 @@ def run(cell: Cell, lab: Lab) -> Outcome:
 def _attempts(cell: Cell, lab: Lab, *, mirrored: bool) -> list[Attempt]:
     with _scene(cell, lab, mirrored=mirrored) as scene:
         attempts = [scene.pull(_attempt)]
-        if not attempts[0].succeeded:
+        # How often a pull fails that cannot succeed without us is of no interest.
+        if not attempts[0].succeeded and (mirrored or not cell.saved):
             time.sleep(_RETRY_SECONDS)
             wait_until("containerd to be back", scene.puller.containerd.cri.answers)
             attempts.append(_attempt(scene))
@@ -52,7 +53,7 @@ def _attempts(cell: Cell, lab: Lab, *, mirrored: bool) -> list[Attempt]:
 
 @contextmanager
 def _scene(cell: Cell, lab: Lab, *, mirrored: bool) -> Iterator[Scene]:
-    content = fresh(lab.folder, lab.fresh_name(), large=cell.large)
+    content = fresh(lab.folder, lab.fresh_name(), layers=cell.layers, large=cell.large)
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, content.image.layout)
         stack.callback(lab.mend)
