@@ -9,9 +9,8 @@ from enum import Enum
 
 _MAX_PEERS = 10_000
 _MAX_ABSENT = 20_000
-_FIRST_SHUN = 1.0
 _LONGEST_SHUN = 60.0
-_WRONG_BYTES_SHUN = 60.0
+_TRIAL = 0.15
 _SUSPECT = 2.0
 _ABSENT = 2.0
 _WEIGHT = 0.3
@@ -26,6 +25,15 @@ class Fault(Enum):
     STALLED = "stalled"
     BROKEN = "broken"
     WRONG_BYTES = "wrong_bytes"
+
+
+_FIRST_SHUN = {
+    Fault.UNREACHABLE: 1.0,
+    Fault.STALLED: 10.0,  # finding out costs seconds each time: a pull shall pay that once
+    Fault.BROKEN: 1.0,
+    Fault.WRONG_BYTES: _LONGEST_SHUN,
+}
+"""Seconds, at the first fault in a row."""
 
 
 @dataclass(slots=True)
@@ -103,6 +111,10 @@ class PeerBook:
         latency = _UNKNOWN_LATENCY if peer.latency is None else peer.latency
         return min(max(4 * latency, _HEDGE_LEAST), _HEDGE_MOST)
 
+    def trial(self, address: str) -> float | None:
+        """Seconds in which a peer that failed the last time must answer; None: it did not."""
+        return _TRIAL if self.get(address).faults else None
+
     def answered(self, address: str, seconds: float) -> None:
         """The peer answered, with content or with 404: it is not silent.
 
@@ -135,13 +147,10 @@ class PeerBook:
         self.get(address).suspect_until = now + _SUSPECT
 
     def failed(self, address: str, fault: Fault, now: float) -> None:
-        """The peer failed us: shunned for 1 s, doubling to 60 s; for wrong bytes 60 s at once."""
+        """The peer failed us: shunned for a while, for twice as long each time, up to 60 s."""
         peer = self.get(address)
         peer.faults += 1
-        if fault is Fault.WRONG_BYTES:
-            shun = _WRONG_BYTES_SHUN
-        else:
-            shun = min(_FIRST_SHUN * 2.0 ** min(peer.faults - 1, 10), _LONGEST_SHUN)
+        shun = min(_FIRST_SHUN[fault] * 2.0 ** min(peer.faults - 1, 10), _LONGEST_SHUN)
         peer.shunned_until = max(peer.shunned_until, now + shun)
 
 

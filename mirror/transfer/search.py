@@ -143,7 +143,10 @@ class Search:
     async def _ask(self, address: str) -> None:
         answer = None
         try:
-            answer = await self._client.ask(address, self._wanted, self._method, self._span)
+            async with asyncio.timeout(self._client.book.trial(address)):
+                answer = await self._client.ask(address, self._wanted, self._method, self._span)
+        except TimeoutError as error:
+            log.debug("failed again: %s", self._client.fault(address, error))
         except Busy as busy:
             # Better a busy holder a little later than the upstream; others come first.
             self._busy.append((asyncio.get_running_loop().time() + busy.retry_after, address))

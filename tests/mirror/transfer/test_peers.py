@@ -16,16 +16,23 @@ def test_unknown_peer_is_usable(book: PeerBook) -> None:
     assert book.usable("a", "key", NOW)
 
 
-@pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.STALLED, Fault.BROKEN])
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Fault.UNREACHABLE, [1, 2, 4, 8, 16, 32, 60, 60]),
+        (Fault.BROKEN, [1, 2, 4, 8, 16, 32, 60, 60]),
+        (Fault.STALLED, [10, 20, 40, 60, 60, 60, 60, 60]),
+    ],
+)
 def test_faults_in_a_row_shun_for_twice_as_long_each_up_to_a_minute(
-    book: PeerBook, fault: Fault
+    book: PeerBook, fault: Fault, expected: list[float]
 ) -> None:
     spans = []
-    for _ in range(12):
+    for _ in expected:
         book.failed("a", fault, NOW)
         assert not book.usable("a", "any", NOW)
         spans.append(book.get("a").shunned_until - NOW)
-    assert spans == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60]
+    assert spans == expected
     assert book.usable("a", "any", NOW + 60)
 
 
@@ -50,11 +57,13 @@ def test_answer_that_was_under_way_does_not_lift_a_shun(book: PeerBook) -> None:
 
 def test_answer_alone_does_not_forgive_faults_but_a_finished_body_does(book: PeerBook) -> None:
     for _ in range(3):
-        book.failed("a", Fault.STALLED, NOW)
+        book.failed("a", Fault.BROKEN, NOW)
     book.answered("a", 0.01)
     assert book.get("a").faults == 3
+    assert book.trial("a") is not None
     book.proved("a")
-    book.failed("a", Fault.STALLED, NOW + 60)
+    assert book.trial("a") is None
+    book.failed("a", Fault.BROKEN, NOW + 60)
     assert book.usable("a", "key", NOW + 61)
 
 

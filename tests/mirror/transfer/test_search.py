@@ -147,6 +147,20 @@ async def test_all_silent_ends_in_time_and_shuns_them(
     assert not any(node.client.book.usable(peer.address, DIGEST, now) for peer in mute)
 
 
+async def test_peer_that_failed_before_is_not_waited_for_again(
+    cluster: Loopback, node: LoopbackNode
+) -> None:
+    mute = await scripted(cluster, silent, DIGEST)
+    peer = node.client.book.get(mute.address)
+    peer.faults = 1
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    with pytest.raises(NotHere):
+        await find(cluster, node)
+    assert loop.time() - start < node.client.limits.head
+    assert peer.faults == 2
+
+
 async def test_excluded_shunned_and_absent_peers_are_not_asked(
     cluster: Loopback, node: LoopbackNode
 ) -> None:
