@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from pathlib import Path
 
@@ -151,7 +150,6 @@ async def test_wrong_key_connects_neither_way(binary, tmp_path, caplog, theirs):
     assert "the same pre-shared key" in caplog.text
 
 
-@pytest.mark.skipif("SPEGLA_SLOW_TESTS" not in os.environ, reason="takes 75 s")
 async def test_no_key_is_lost_after_go_reset_the_idle_stream(binary, tmp_path):
     listen, ip = FAMILIES["ipv4"]
     async with (
