@@ -27,7 +27,7 @@ MIRRORED_HEADER = "X-Spegel-Mirrored"
 DOUBT_HEADER = "Spegla-Doubt"
 """Set when the peer's last bytes of this content did not match their digest: it should check."""
 
-_LONGEST_RETRY = 2.0
+_LONGEST_RETRY = 1.0
 _ACCEPT = ", ".join(sorted(media.MANIFEST_TYPES))
 _IDLE_SECONDS = 30.0
 _IDLE_PER_PEER = 8

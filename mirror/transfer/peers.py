@@ -11,6 +11,7 @@ _MAX_PEERS = 10_000
 _MAX_ABSENT = 20_000
 _LONGEST_SHUN = 60.0
 _TRIAL = 0.15
+_IMPATIENT = 10.0
 _SUSPECT = 2.0
 _ABSENT = 2.0
 _WEIGHT = 0.3
@@ -48,6 +49,7 @@ class Peer:
         faults: Faults in a row.
         shunned_until: It is not asked before this time.
         suspect_until: It is asked last before this time.
+        impatient_until: Before this time it is not waited for when it says that it is busy.
     """
 
     address: str
@@ -57,6 +59,7 @@ class Peer:
     faults: int = 0
     shunned_until: float = 0.0
     suspect_until: float = 0.0
+    impatient_until: float = 0.0
 
 
 class PeerBook:
@@ -145,6 +148,14 @@ class PeerBook:
     def slow(self, address: str, now: float) -> None:
         """Another peer had to be asked because this one kept silent: it goes last for a while."""
         self.get(address).suspect_until = now + _SUSPECT
+
+    def worth_waiting(self, address: str, now: float) -> bool:
+        """Whether to come back to a peer that says it is busy, rather than go without."""
+        return self.get(address).impatient_until <= now
+
+    def waited_in_vain(self, address: str, now: float) -> None:
+        """A peer was still busy after it was waited for: a pull shall pay that once."""
+        self.get(address).impatient_until = now + _IMPATIENT
 
     def failed(self, address: str, fault: Fault, now: float) -> None:
         """The peer failed us: shunned for a while, for twice as long each time, up to 60 s."""

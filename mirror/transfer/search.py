@@ -51,6 +51,7 @@ class Search:
         self._seen = set(excluded)
         self._queue: list[str] = []
         self._busy: list[tuple[float, str]] = []
+        self._waited: set[str] = set()
         self._asking: dict[str, _Asked] = {}
         self._walk: asyncio.Task[None] | None = None
         self._news: asyncio.Queue[Response | None] = asyncio.Queue()
@@ -135,6 +136,15 @@ class Search:
             self._queue += due
             self._next_at = min(self._next_at, now)
 
+    def _come_back_later(self, address: str, seconds: float) -> None:
+        """Better a busy holder a little later than the upstream; once, and others come first."""
+        book, now = self._client.book, self._client.clock()
+        if address in self._waited:
+            book.waited_in_vain(address, now)
+        elif book.worth_waiting(address, now):
+            self._waited.add(address)
+            self._busy.append((asyncio.get_running_loop().time() + seconds, address))
+
     def _silent(self) -> list[str]:
         """Peers that had their time to answer and did not."""
         now = asyncio.get_running_loop().time()
@@ -148,8 +158,7 @@ class Search:
         except TimeoutError as error:
             log.debug("failed again: %s", self._client.fault(address, error))
         except Busy as busy:
-            # Better a busy holder a little later than the upstream; others come first.
-            self._busy.append((asyncio.get_running_loop().time() + busy.retry_after, address))
+            self._come_back_later(address, busy.retry_after)
         except (NotHere, PeerFault) as error:
             log.debug("asked in vain: %s", error)
         finally:

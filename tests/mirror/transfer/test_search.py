@@ -117,6 +117,17 @@ async def test_busy_holder_that_answers_late_is_waited_for(
     assert node.client.book.get(busy.address).faults == 0
 
 
+async def test_peer_that_stays_busy_is_waited_for_once(
+    cluster: Loopback, node: LoopbackNode
+) -> None:
+    busy = await scripted(cluster, answering(503), DIGEST)
+    for asked in 2, 3:
+        with pytest.raises(NotHere):
+            await find(cluster, node)
+        assert len(busy.asked) == asked
+    assert node.client.book.get(busy.address).faults == 0
+
+
 async def test_first_answer_wins_and_the_late_one_is_given_back(
     cluster: Loopback, node: LoopbackNode
 ) -> None:
