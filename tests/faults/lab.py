@@ -67,6 +67,7 @@ class Lab:
     def mend(self) -> None:
         """Ends all that a cell can have done to nodes and links."""
         self.ground.upstream.behaviour = answering(404)
+        self.ground.upstream.asked.clear()
         spaces = [node.space for node in self.nodes]
         for space in [*spaces, self.ground.upstream_space, *(s.space for s in self.ground.seats)]:
             faults.heal(space)

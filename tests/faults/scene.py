@@ -19,7 +19,7 @@ from tests.faults.content import Content
 from tests.faults.lab import Lab
 from tests.faults.scripts import Action, Faults, script
 from tests.faults.seat import Registration, Seat
-from tests.mirror.scripted_peer import Behaviour, ScriptedPeer, late
+from tests.mirror.scripted_peer import Behaviour, ScriptedPeer, answering, late
 
 T = TypeVar("T")
 
@@ -92,8 +92,8 @@ class Scene:
         self.peer_does(script(self.content, faults, self._count), seat=seat, tls=tls)
 
     def good_peer(self) -> None:
-        """Adds a peer as it should be, but 40 ms away: others are asked before it."""
-        self.peer_does(late(0.04, script(self.content, {})))
+        """Adds a peer as it should be, but 100 ms away: others are asked before it."""
+        self.peer_does(late(0.1, script(self.content, {})))
 
     def peer_does(
         self,
@@ -108,7 +108,10 @@ class Scene:
         seat = seat or self.seat()
         if self.secure:
             tls = tls or self.certificate(seat.address)
-        seat.serve(ScriptedPeer(seat.address, behaviour).serve, tls)
+        peer = ScriptedPeer(seat.address, behaviour)
+        seat.serve(peer.serve, tls)
+        # Kept connections outlive the scene, and would keep the image's bytes in memory.
+        self.afterwards(partial(setattr, peer, "behaviour", answering(404)))
         self.register(seat)
 
     def seat(self) -> Seat:
