@@ -15,6 +15,11 @@ from mirror.errors import SetupError
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _DRAIN_SECONDS = 5.0
+
+_IDLE_SECONDS = 75.0
+"""Longer than peers and containerd keep theirs (30 s), so that they close first. What is left then
+is of a client that a cut network or a crash has taken away: aiohttp would keep it for an hour."""
+
 _MAX_LINE = 8 * 1024
 
 
@@ -26,6 +31,7 @@ async def serve(
     host: str | None = None,
     *,
     drain: float = _DRAIN_SECONDS,
+    idle: float = _IDLE_SECONDS,
 ) -> AsyncIterator[None]:
     """Listens while the context lasts; at its end running answers get some time to finish.
 
@@ -35,6 +41,7 @@ async def serve(
         tls: For HTTPS; None for plain HTTP.
         host: Address to listen on; None for all, IPv4 and IPv6.
         drain: Seconds for running answers; then their connections are closed.
+        idle: Seconds without a request after which a connection is closed.
 
     Raises:
         SetupError: The port is taken or may not be used.
@@ -43,6 +50,7 @@ async def serve(
         handler,
         access_log=None,
         logger=_http_log(),
+        keepalive_timeout=idle,
         max_line_size=_MAX_LINE,
         max_field_size=_MAX_LINE,
     )

@@ -167,6 +167,22 @@ async def test_answers_under_way_are_finished_at_the_end() -> None:
     assert (await answer).body == b"done"
 
 
+async def test_a_connection_that_nobody_uses_any_more_is_closed() -> None:
+    async def handle(_: web.BaseRequest) -> web.Response:
+        return web.Response(text="here")
+
+    port = free_port()
+    async with serve(handle, port, None, "127.0.0.1", idle=0.1):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(10.0):
+                answer = await reader.read()
+        finally:
+            writer.close()
+    assert answer.endswith(b"here")
+
+
 async def test_an_answer_without_end_does_not_hold_up_the_end() -> None:
     asked, ended = asyncio.Event(), asyncio.Event()
 
