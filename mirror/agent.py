@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -41,6 +42,7 @@ from mirror.registry.uploads import Uploads
 from mirror.scrub import Scrubber
 from mirror.store.port import Store
 from mirror.supervise import supervise, watch_loop
+from mirror.systemd import Notifier
 from mirror.transfer.client import PeerClient
 from mirror.transfer.doubts import Doubts
 from mirror.transfer.elsewhere import Elsewhere, Peers
@@ -84,14 +86,27 @@ async def _run(config: NodeConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     config = in_scope(config)
     registries = load_registries(config)
-    if not registries.mirrored:
-        _stand_by(config, registries)
-        await stop.wait()
-        return
+    systemd = Notifier(os.environ)
+    async with asyncio.TaskGroup() as tasks:
+        watchdog = tasks.create_task(systemd.run(), name="watchdog")
+        if registries.mirrored:
+            await _serve(config, registries, stop, systemd)
+        else:
+            _stand_by(config, registries)
+            systemd.tell("READY=1")
+            await stop.wait()
+        watchdog.cancel()
+
+
+async def _serve(
+    config: NodeConfig, registries: Registries, stop: asyncio.Event, systemd: Notifier
+) -> None:
     async with _started(config, registries) as services, asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(service(), name=name) for name, service in services.items()]
+        systemd.tell("READY=1")
         await stop.wait()
         log.info("Stopping distributed registry mirror")
+        systemd.tell("STOPPING=1")
         for task in running:
             task.cancel()
 
