@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from pathlib import Path
 
 import trustme
@@ -20,7 +21,7 @@ from tests.chaos.plan import What, faults
 from tests.chaos.puller import Puller
 from tests.chaos.report import Report
 from tests.chaos.subject import Subject
-from tests.chaos.usage import Growth, Usage, growth
+from tests.chaos.usage import Growth, Sample, Usage, growth
 from tests.cluster.conftest import Cluster
 from tests.cluster.containerd import debian, newest
 from tests.cluster.faults import shape
@@ -64,13 +65,13 @@ class Soak:
             Subject(f"n{number + 1}", node, number in SPARED)
             for number, node in enumerate(cluster.nodes)
         ]
+        self._usage = Usage(self.subjects)
         self._seed = seed
         self._faults: Counter[What] = Counter()
         self._began = time.monotonic()
 
     def run(self, seconds: float) -> Report:
         """Lets it all happen for that long, then waits for calm and compares."""
-        usage = Usage(self.subjects)
         pullers = [
             Puller(subject, self._images, random.Random(f"{self._seed} {subject.name}"), self._say)
             for subject in self.subjects
@@ -78,7 +79,7 @@ class Soak:
         ended = threading.Event()
         with ThreadPoolExecutor(NODES + len(LANES) + 1) as pool:
             self._began = time.monotonic()
-            jobs = [pool.submit(usage.run, ended)]
+            jobs = [pool.submit(self._usage.run, ended)]
             jobs += [pool.submit(puller.run, ended) for puller in pullers]
             jobs += [pool.submit(self._befall, lane, ended) for lane in LANES]
             try:
@@ -98,14 +99,19 @@ class Soak:
             deletions=sum(puller.deletions for puller in pullers),
             served=self._served(),
             starts=[start for subject in self.subjects for start in subject.starts],
-            growth=self._growth(usage, seconds),
+            growth=self._growth(seconds),
             agreement=settle(self.subjects, digests, GRACE),
             problems=[problem for subject in self.subjects for problem in subject.problems],
         )
 
     def save_logs(self, folder: Path) -> None:
-        """Copies what all programs have said."""
+        """Copies what all programs have said, and writes down what the agents used."""
         folder.mkdir(parents=True, exist_ok=True)
+        for name, samples in self._usage.samples.items():
+            lines = [",".join(str(value) for value in astuple(sample)) for sample in samples]
+            (folder / f"{name}-usage.csv").write_text(
+                "\n".join([",".join(Sample.__slots__), *lines])
+            )
         for subject in self.subjects:
             for daemon in subject.node.spegla.daemon, subject.node.containerd.daemon:
                 shutil.copy(daemon.log, folder / f"{subject.name}-{daemon.log.name}")
@@ -139,10 +145,12 @@ class Soak:
             }
         )
 
-    def _growth(self, usage: Usage, seconds: float) -> dict[str, list[Growth]]:
+    def _growth(self, seconds: float) -> dict[str, list[Growth]]:
         return {
             subject.name: growth(
-                usage.samples[subject.name], min(WARM_UP, seconds / 5), min(WINDOW, seconds / 5)
+                self._usage.samples[subject.name],
+                min(WARM_UP, seconds / 5),
+                min(WINDOW, seconds / 5),
             )
             for subject in self.subjects
             if subject.spared
@@ -157,7 +165,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="sh tests/soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--logs", type=Path, help="folder that all logs are copied to at the end")
+    parser.add_argument("--logs", type=Path, help="folder for all logs and what the agents used")
     options = parser.parse_args()
     print(f"seed {options.seed}, {options.minutes:g} minutes, {NODES} nodes", flush=True)
     sweep()
