@@ -254,11 +254,17 @@ class Response:
         self._peer = client.book.get(address)
         self._started = client.clock()
         self._length = connection.remaining
-        self._pace = Pace(client.limits.stall)
+        self._stall = client.limits.stall
+        self._pace = Pace(self._stall)
         self._trickles = False
         self._failed = False
         self._closed = False
         self._peer.running += 1
+
+    def hurry(self, stall: float) -> None:
+        """Allows no more than `stall` seconds of silence from here on."""
+        self._stall = stall
+        self._pace = Pace(stall)
 
     async def read(self, buffer: memoryview, verifier: Verifier | None) -> int:
         """Reads some of the body into `buffer`; 0 at its end.
@@ -271,7 +277,7 @@ class Response:
             raise self.fail(Fault.STALLED, "its bytes trickle")
         started = client.clock()
         try:
-            count = await self._connection.read(buffer, verifier, client.limits.stall)
+            count = await self._connection.read(buffer, verifier, self._stall)
         except (TimeoutError, EOFError, OSError) as error:
             self._failed = True
             raise client.fault(self.address, error) from error

@@ -45,3 +45,11 @@ class Limits:
     def chunk_for(self, running: int) -> int:
         """Bytes of a relay's chunks when `running` bodies are on their way, itself included."""
         return min(self.chunk, max(_LEAST_CHUNK, self.relays // (2 * max(running, 1))))
+
+    def hurried(self, stalls: int) -> tuple[float, float]:
+        """`search` and `stall` for content of which `stalls` peers stalled or trickled already.
+
+        So ten sick peers cost one and a half times as much as one.
+        """
+        haste = 5.0 * 2.0 ** min(stalls - 1, 3) if stalls else 1.0
+        return self.search / haste, self.stall / haste

@@ -13,8 +13,9 @@ from mirror.transfer.client import PeerFault, Response
 from mirror.transfer.peers import Fault
 from mirror.transfer.verify import Verifier
 
-FindHolder = Callable[[Span, Collection[str]], Awaitable[Response]]
-"""Finds an answer with just these bytes from a peer not in the collection, or raises NotHere."""
+FindHolder = Callable[[Span, Collection[str], int], Awaitable[Response]]
+"""Finds an answer with just these bytes from a peer not in the collection, or raises NotHere; the
+number is how many peers stalled before."""
 
 
 class BrokenOff(Exception):
@@ -52,6 +53,7 @@ class Relay:
         self._chunk = chunk
         self._metrics = metrics
         self._sources = [response]
+        self._stalls = 0
 
     @property
     def total(self) -> int:
@@ -99,10 +101,11 @@ class Relay:
 
     async def _fail_over(self, fault: PeerFault) -> None:
         self._response.close()
+        self._stalls += fault.fault is Fault.STALLED
+        rest = Span(self._position, self._stop)
+        known = {source.address for source in self._sources}
         try:
-            self._response = await self._find(
-                Span(self._position, self._stop), {source.address for source in self._sources}
-            )
+            self._response = await self._find(rest, known, self._stalls)
         except NotHere as error:
             raise BrokenOff(
                 f"{self._digest} broke off at byte {self._position} of {self._stop}: {fault}, "

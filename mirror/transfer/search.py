@@ -42,8 +42,11 @@ class Search:
         method: str = "GET",
         span: Span | None = None,
         excluded: Collection[str] = (),
+        seconds: float | None = None,
     ) -> None:
+        """Searches no longer than `seconds`; the usual limit when not given."""
         self._client = client
+        self._seconds = client.limits.search if seconds is None else seconds
         self._network = network
         self._wanted = wanted
         self._method = method
@@ -68,7 +71,7 @@ class Search:
         self._add(self._network.known(self._wanted.key))
         try:
             try:
-                async with asyncio.timeout(self._client.limits.search):
+                async with asyncio.timeout(self._seconds):
                     winner = await self._first_answer()
             except TimeoutError:
                 log.debug("no peer answered in time for %s", self._wanted.key)
@@ -121,7 +124,7 @@ class Search:
             return
         if self._walk is None:
             self._walk = asyncio.create_task(self._walk_network())
-        self._next_at = now + self._client.limits.search
+        self._next_at = now + self._seconds
 
     def _exhausted(self) -> bool:
         """Whether everybody was asked and has answered."""

@@ -215,6 +215,18 @@ async def test_consumer_that_stops_lets_the_peer_go(cluster: Loopback, node: Loo
         cluster.network.known_holders.clear()
 
 
+async def test_many_silent_holders_cost_little_more_than_one(
+    cluster: Loopback, node: LoopbackNode
+) -> None:
+    for _ in range(6):
+        await scripted(cluster, hanging_after(DATA, 100_000), DIGEST)
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    with pytest.raises(BrokenOff):
+        await pull(node)
+    assert loop.time() - start < 4 * LIMITS.stall
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.002, 0.01, 0.05, 0.3])
 async def test_pull_may_be_cancelled_at_any_moment(
     cluster: Loopback, node: LoopbackNode, delay: float
