@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster import containerd
@@ -21,27 +24,29 @@ _BUILDS = {"1.6": containerd.debian, "1.7": containerd.trixie, "2.1": containerd
 _LOG_LINES = 15
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A cell that ran; `outcome` is None when its pulls showed nothing."""
+
+    cell: Cell
+    outcome: Outcome | None
+    problem: str
+
+
 def main() -> int:
-    """Runs it; 1 when a cell breaks the promise."""
+    """Runs it, all versions side by side; 1 when a cell breaks the promise."""
     options = _options()
     cells = [cell for cell in all_cells() if any(text in str(cell) for text in options.only)]
     # The scripted peers' nodes of the network run in this process, and are meant to fail.
     logging.getLogger("spegla").addHandler(logging.NullHandler())
     sweep()
-    results: dict[str, dict[page.Row, Outcome]] = {}
-    red = 0
-    with Workspace() as workspace, open_ground(workspace) as ground:
-        for version in options.version:
-            with open_lab(_BUILDS[version](), ground) as lab:
-                outcomes = results[version] = {}
-                for cell in cells:
-                    outcome, problem = _judged(cell, lab)
-                    red += bool(problem)
-                    if outcome is not None:
-                        outcomes[cell.group, cell.name] = outcome
-    print(f"{len(cells)} cells on containerd {', '.join(options.version)}: {red} red")
+    with ThreadPoolExecutor(len(options.version)) as pool:
+        ran = pool.map(lambda version: _run(version, cells), options.version)
+        results = dict(zip(options.version, ran, strict=True))
+    red = sum(bool(each.problem) for judged in results.values() for each in judged)
+    print(f"{len(cells)} cells on containerd {', '.join(results)}: {red} red")
     if options.page is not None:
-        page.write(options.page, page.table(results))
+        page.write(options.page, page.table({v: _rows(judged) for v, judged in results.items()}))
     return 1 if red else 0
 
 
@@ -62,8 +67,17 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _judged(cell: Cell, lab: Lab) -> tuple[Outcome | None, str]:
-    """Runs a cell and tells of it; returns what came of it, and what is wrong with that."""
+def _run(version: str, cells: Sequence[Cell]) -> list[_Judged]:
+    with (
+        Workspace() as workspace,
+        open_ground(workspace) as ground,
+        open_lab(_BUILDS[version](), ground) as lab,
+    ):
+        return [_judge(cell, lab) for cell in cells]
+
+
+def _judge(cell: Cell, lab: Lab) -> _Judged:
+    """Runs a cell and tells of it."""
     agent = lab.puller_of(cell.secure).spegla.daemon
     before = len(agent.output())
     outcome: Outcome | None = None
@@ -73,11 +87,19 @@ def _judged(cell: Cell, lab: Lab) -> tuple[Outcome | None, str]:
         problem = str(error)
     else:
         problem = outcome.problem(cell.rule)
-    print(f"{'RED ' if problem else 'good'} {lab.build}  {cell}  {outcome or ''}", flush=True)
+    lines = [f"{'RED ' if problem else 'good'} {lab.build}  {cell}  {outcome or ''}"]
     if problem:
-        said = agent.output()[before:].splitlines()[-_LOG_LINES:]
-        print("", problem, *said, sep="\n     ", flush=True)
-    return outcome, problem
+        lines += ["", problem, *agent.output()[before:].splitlines()[-_LOG_LINES:], ""]
+    print("\n     ".join(lines), flush=True)
+    return _Judged(cell, outcome, problem)
+
+
+def _rows(judged: Sequence[_Judged]) -> dict[page.Row, Outcome]:
+    return {
+        (each.cell.group, each.cell.name): each.outcome
+        for each in judged
+        if each.outcome is not None
+    }
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ class Part(enum.Flag):
     """The layer of 10 MiB."""
 
 
+SIZES = {Part.LAYER: "64 KiB", Part.LARGE: "10 MiB"}
 BLOBS = Part.CONFIG | Part.LAYER | Part.LARGE
 LAYERS = Part.LAYER | Part.LARGE
 MANIFESTS = Part.TAG | Part.MANIFEST

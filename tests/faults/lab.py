@@ -11,7 +11,6 @@ from pathlib import Path
 
 import trustme
 
-from tests.cluster import faults
 from tests.cluster.containerd import Build, Containerd
 from tests.cluster.netns import Namespace
 from tests.cluster.node import Node, start_at_once
@@ -65,13 +64,9 @@ class Lab:
         return f"cell-{next(self._names)}"
 
     def mend(self) -> None:
-        """Ends all that a cell can have done to nodes and links."""
+        """Ends all that a cell can have done to nodes."""
         self.ground.upstream.behaviour = answering(404)
         self.ground.upstream.asked.clear()
-        spaces = [node.space for node in self.nodes]
-        for space in [*spaces, self.ground.upstream_space, *(s.space for s in self.ground.seats)]:
-            faults.heal(space)
-            faults.unshape(space)
         for node in self.nodes:
             for daemon in node.containerd.daemon, node.spegla.daemon:
                 if daemon.alive:

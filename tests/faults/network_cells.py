@@ -14,7 +14,7 @@ from tests.cluster import faults as links
 from tests.cluster.netns import run
 from tests.cluster.spegla import REGISTRY_PORT
 from tests.faults.cell import PATIENT, Cell
-from tests.faults.content import ALL, Part
+from tests.faults.content import ALL, SIZES, Part
 from tests.faults.peer_cells import ANSWERS, BODIES, LIES, alone, bound_of
 from tests.faults.scene import Scene
 from tests.faults.scripts import always, halfway, script
@@ -42,7 +42,8 @@ def dropping_syn(scene: Scene) -> None:
     if scene.mirrored:
         seat = scene.seat()
         scene.register(seat)
-        enter = ["nsenter", f"--net=/run/netns/{seat.space.name}", "iptables", "--wait", "5"]
+        space = scene.mended(seat.space)
+        enter = ["nsenter", f"--net=/run/netns/{space.name}", "iptables", "--wait", "5"]
         run([*enter, "-I", "INPUT", "-p", "tcp", "--dport", str(REGISTRY_PORT), "-j", "DROP"])
 
 
@@ -51,7 +52,7 @@ def vanished(scene: Scene) -> None:
     if scene.mirrored:
         seat = scene.seat()
         scene.register(seat)
-        links.drop(seat.space)
+        links.drop(scene.mended(seat.space))
 
 
 def gone(scene: Scene) -> None:
@@ -96,6 +97,15 @@ def records() -> Iterator[Cell]:
         quick = name == "vanished"
         yield Cell("the DHT", f"names one that {name}", arrange, reached=False, quick=quick)
     useless = unreachable | {"has it no more": stale, "lies": liar}
+    for name in "hangs before the headers", "hangs in mid-body", "trickles 1 kB/s":
+        for part in Part.LAYER, Part.LARGE:
+            yield Cell(
+                "the DHT",
+                f"names {_MANY} of which each {name}, {SIZES[part]}",
+                many(alone(part, (ANSWERS | BODIES)[name]), good=False),
+                PATIENT,
+                large=part is Part.LARGE,
+            )
     for name, arrange in useless.items():
         for good in False, True:
             yield Cell(
@@ -135,7 +145,7 @@ def cut_off(seconds: float | None) -> Callable[[Scene], None]:
 
     def arrange(scene: Scene) -> None:
         def fail() -> None:
-            links.drop(seat.space)
+            links.drop(scene.mended(seat.space))
             if seconds is not None:
                 time.sleep(seconds)
                 links.heal(seat.space)
@@ -151,7 +161,7 @@ def puller_cut_off(seconds: float) -> Callable[[Scene], None]:
 
     def arrange(scene: Scene) -> None:
         def fail() -> None:
-            links.drop(scene.puller.space)
+            links.drop(scene.mended(scene.puller.space))
             time.sleep(seconds)
             links.heal(scene.puller.space)
 
@@ -253,7 +263,7 @@ def tls() -> Iterator[Cell]:
             large = part is Part.LARGE
             yield Cell(
                 group,
-                f"a peer that {name}, {'10 MiB' if large else '64 KiB'}",
+                f"a peer that {name}, {SIZES[part]}",
                 alone(part, fault),
                 bound_of(name),
                 large=large,

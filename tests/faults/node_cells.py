@@ -9,7 +9,7 @@ from tests.cluster import faults as links
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 from tests.faults.cell import PATIENT, PROMPT, Cell
-from tests.faults.content import Part
+from tests.faults.content import SIZES, Part
 from tests.faults.scene import Scene
 from tests.faults.scripts import Fault, halfway, when_asked
 
@@ -121,7 +121,7 @@ def holder(deed: Callable[[Scene], object]) -> Callable[[Scene], None]:
         if not scene.mirrored:
             return
         space = scene.holder().space
-        links.shape(space, _MBIT)
+        links.shape(scene.mended(space), _MBIT)
         start = links.sent_bytes(space)
 
         def meanwhile() -> None:
@@ -151,7 +151,7 @@ def delete(scene: Scene) -> None:
 
 
 def drop(scene: Scene) -> None:
-    links.drop(scene.lab.holder.space)
+    links.drop(scene.mended(scene.lab.holder.space))
 
 
 def to_holder(deed: Deed) -> Callable[[Scene], object]:
@@ -182,10 +182,9 @@ def cells() -> Iterator[Cell]:
             yield Cell(group, moment, agent(deed, part, stage), large=large, quick=quick)
     for name, deed in _CONTAINERD.items():
         for part in Part.LAYER, Part.LARGE:
-            size = "10 MiB" if part is Part.LARGE else "64 KiB"
             arrange = containerd(deed, part)
             group = "the puller's containerd, in mid-body"
-            yield Cell(group, f"{name}, {size}", arrange, large=part is Part.LARGE)
+            yield Cell(group, f"{name}, {SIZES[part]}", arrange, large=part is Part.LARGE)
     for name, (act, bound) in _HOLDER.items():
         quick = name == "its agent is killed"
         arrange = holder(act)

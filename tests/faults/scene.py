@@ -12,7 +12,8 @@ from threading import Thread
 from types import TracebackType
 from typing import Self, TypeVar
 
-from tests.cluster.netns import run
+from tests.cluster import faults as links
+from tests.cluster.netns import Namespace, run
 from tests.cluster.node import Node
 from tests.cluster.waiting import wait_until
 from tests.faults.content import Content
@@ -75,7 +76,8 @@ class Scene:
 
     def refuse_at_upstream(self) -> None:
         """Lets nobody connect to the upstream."""
-        enter = ["nsenter", f"--net=/run/netns/{self.lab.ground.upstream_space.name}"]
+        space = self.mended(self.lab.ground.upstream_space)
+        enter = ["nsenter", f"--net=/run/netns/{space.name}"]
         refuse = ["-p", "tcp", "--dport", "5000", "-j", "REJECT", "--reject-with", "tcp-reset"]
         run([*enter, "iptables", "--wait", "5", "-I", "INPUT", *refuse])
 
@@ -166,6 +168,12 @@ class Scene:
     def meanwhile(self, action: Action) -> None:
         """Has something happen while the image is being pulled."""
         self._meanwhile.append(action)
+
+    def mended(self, space: Namespace) -> Namespace:
+        """A namespace whose link may be harmed: it is as before at the end."""
+        self.afterwards(partial(links.unshape, space))
+        self.afterwards(partial(links.heal, space))
+        return space
 
     def afterwards(self, action: Action) -> None:
         """Has something undone at the end."""
