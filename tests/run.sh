@@ -33,7 +33,7 @@ ruff format --check .
 ruff check .
 step 'types'
 mypy
-mypy tests/cluster
+mypy tests/cluster tests/faults
 step 'imports'
 lint-imports --cache-dir .cache/import-linter
 
