@@ -75,6 +75,17 @@ def many(arrange: Callable[[Scene], object], *, good: bool) -> Callable[[Scene],
     return all_of_them
 
 
+def sick_each_in_its_way(part: Part) -> Callable[[Scene], None]:
+    """Peers that keep silent, one of them only in mid-body."""
+
+    def arrange(scene: Scene) -> None:
+        scene.peer({part: BODIES["hangs in mid-body"]})
+        for _ in range(_MANY - 1):
+            scene.peer({part: ANSWERS["hangs before the headers"]})
+
+    return arrange
+
+
 def stale(scene: Scene) -> None:
     """A peer that has it no more."""
     scene.peer({ALL: always(answering(404))})
@@ -97,15 +108,6 @@ def records() -> Iterator[Cell]:
         quick = name == "vanished"
         yield Cell("the DHT", f"names one that {name}", arrange, reached=False, quick=quick)
     useless = unreachable | {"has it no more": stale, "lies": liar}
-    for name in "hangs before the headers", "hangs in mid-body", "trickles 1 kB/s":
-        for part in Part.LAYER, Part.LARGE:
-            yield Cell(
-                "the DHT",
-                f"names {_MANY} of which each {name}, {SIZES[part]}",
-                many(alone(part, (ANSWERS | BODIES)[name]), good=False),
-                PATIENT,
-                large=part is Part.LARGE,
-            )
     for name, arrange in useless.items():
         for good in False, True:
             yield Cell(
@@ -113,6 +115,24 @@ def records() -> Iterator[Cell]:
                 f"names {_MANY} of which each {name}" + (", and a good one" if good else ""),
                 many(arrange, good=good),
                 reached=False,
+            )
+
+
+def sick() -> Iterator[Cell]:
+    """The DHT names peers each of which costs seconds."""
+    for part in Part.LAYER, Part.LARGE:
+        scenes = {
+            f"each {name}": many(alone(part, (ANSWERS | BODIES)[name]), good=False)
+            for name in ("hangs before the headers", "hangs in mid-body", "trickles 1 kB/s")
+        }
+        scenes["one hangs in mid-body, the others before the headers"] = sick_each_in_its_way(part)
+        for name, arrange in scenes.items():
+            yield Cell(
+                "the DHT",
+                f"names {_MANY} of which {name}, {SIZES[part]}",
+                arrange,
+                PATIENT,
+                large=part is Part.LARGE,
             )
 
 
@@ -277,6 +297,7 @@ def tls() -> Iterator[Cell]:
 def cells() -> Iterator[Cell]:
     """All of them."""
     yield from records()
+    yield from sick()
     yield from long_pulls()
     yield from partitions()
     yield from tls()
