@@ -16,10 +16,13 @@ from p2p.provider import Provider
 
 log = logging.getLogger("spegla.transfer")
 
+_LEAST_PAUSE = 0.04
+"""Seconds: quick enough past a dead rack, and no flood of requests where all are only busy."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A peer that is being asked, and until when (loop time) it is alone in that."""
+    """A peer that is being asked, and until when (loop time) its silence is not held against it."""
 
     task: asyncio.Task[None]
     patient_until: float
@@ -116,11 +119,10 @@ class Search:
         """Asks one more peer, or sets out on the walk."""
         if self._queue:
             address = self._queue.pop(0)
-            self._patient_until = now + self._client.book.hedge_after(address, self._client.clock())
-            self._asking[address] = _Asked(
-                asyncio.create_task(self._ask(address)), self._patient_until
-            )
-            self._next_at = self._patient_until
+            patience = self._client.book.hedge_after(address, self._client.clock())
+            pause = _pause(patience, len(self._asking))
+            self._asking[address] = _Asked(asyncio.create_task(self._ask(address)), now + patience)
+            self._patient_until = self._next_at = now + pause
             return
         if self._walk is None:
             self._walk = asyncio.create_task(self._walk_network())
@@ -204,3 +206,11 @@ class Search:
                     self._seen.add(address)
                     fresh.append(address)
         self._queue.extend(book.rank(fresh, now))
+
+
+def _pause(patience: float, silent: int) -> float:
+    """Seconds until the next peer is asked: fewer, the more keep silent already.
+
+    A rack that lost its power may be all that is known first.
+    """
+    return min(patience, max(patience / 2.0 ** min(silent, 10), _LEAST_PAUSE))

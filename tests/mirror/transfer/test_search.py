@@ -172,6 +172,15 @@ async def test_peer_that_failed_before_is_not_waited_for_again(
     assert peer.faults == 2
 
 
+async def test_the_more_keep_silent_the_sooner_the_next_is_asked(
+    cluster: Loopback, node: LoopbackNode
+) -> None:
+    mute = [await scripted(cluster, silent, DIGEST) for _ in range(25)]
+    good = await scripted(cluster, holding(DATA), DIGEST)
+    order(node, [*mute, good])
+    assert await find(cluster, node) == good.address
+
+
 async def test_excluded_shunned_and_absent_peers_are_not_asked(
     cluster: Loopback, node: LoopbackNode
 ) -> None:
