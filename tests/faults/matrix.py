@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.faults import network_cells, node_cells, peer_cells, upstream_cells
+from tests.faults import dht_cells, link_cells, node_cells, peer_cells, upstream_cells
 from tests.faults.cell import Cell
 
 
@@ -10,7 +10,8 @@ def all_cells() -> list[Cell]:
     """The matrix."""
     return [
         *peer_cells.cells(),
-        *network_cells.cells(),
+        *dht_cells.cells(),
+        *link_cells.cells(),
         *upstream_cells.cells(),
         *node_cells.cells(),
     ]
