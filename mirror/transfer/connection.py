@@ -191,11 +191,12 @@ class Connection:
 
     async def _arrival(self, timeout: float) -> None:
         """Waits for a large piece; on a slow link, after a moment, for any."""
+        patience = min(timeout / 2, _PATIENCE)
         try:
-            await readable(self._channel.fileno(), min(timeout, _PATIENCE))
+            await readable(self._channel.fileno(), patience)
         except TimeoutError:
             self._channel.expect(0)
-            await readable(self._channel.fileno(), timeout)
+            await readable(self._channel.fileno(), timeout - patience)
 
     async def _fill(self, buffer: memoryview, verifier: Verifier | None) -> int:
         if len(buffer) <= INLINE_BYTES:

@@ -49,7 +49,7 @@ class Limits:
     def hurried(self, stalls: int) -> tuple[float, float]:
         """`search` and `stall` for content of which `stalls` peers stalled or trickled already.
 
-        So ten sick peers cost one and a half times as much as one.
+        So ten sick peers cost less than one and a half times as much as one.
         """
-        haste = 5.0 * 2.0 ** min(stalls - 1, 3) if stalls else 1.0
+        haste = 8.0 * 2.0 ** min(stalls - 1, 2) if stalls else 1.0
         return self.search / haste, self.stall / haste
