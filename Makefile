@@ -10,7 +10,7 @@ check: ## lint, types and import borders (seconds)
 	ruff format --check .
 	ruff check .
 	mypy
-	mypy tests/cluster tests/faults
+	mypy tests/cluster tests/faults tests/chaos benchmarks
 	lint-imports --cache-dir .cache/import-linter
 
 format: ## rewrite the sources as ruff wants them

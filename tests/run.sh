@@ -33,7 +33,7 @@ ruff format --check .
 ruff check .
 step 'types'
 mypy
-mypy tests/cluster tests/faults
+mypy tests/cluster tests/faults tests/chaos benchmarks
 step 'imports'
 lint-imports --cache-dir .cache/import-linter
 
