@@ -16,6 +16,7 @@ from mirror.transfer.limits import Limits
 from mirror.transfer.pace import Pace
 from mirror.transfer.peers import Fault, PeerBook
 from mirror.transfer.response import MalformedResponse, ResponseHead
+from mirror.transfer.stalls import Stalls
 from mirror.transfer.verify import Verifier
 from mirror.transfer.wanted import Wanted
 
@@ -78,6 +79,7 @@ class PeerClient:
         self._tls = tls
         self._executor = executor
         self._agent = agent
+        self.stalls = Stalls()
         self.on_wrong_bytes: Callable[[str, Wanted], None] = _tell_nobody
         self._idle: defaultdict[str, deque[tuple[float, Connection]]] = defaultdict(deque)
 
@@ -118,6 +120,10 @@ class PeerClient:
             raise
         self.book.answered(address, self.clock() - started)
         return Response(self, address, wanted, connection=connection, head=head, size=size)
+
+    def hurried(self, wanted: Wanted) -> tuple[float, float]:
+        """Seconds for a search for `wanted`, and without a byte of it in mid-body."""
+        return self.limits.hurried(self.stalls.count(wanted.key, self.clock()))
 
     def fault(self, address: str, error: Exception) -> PeerFault:
         """Books what went wrong with a peer, as the error to raise."""
@@ -254,17 +260,12 @@ class Response:
         self._peer = client.book.get(address)
         self._started = client.clock()
         self._length = connection.remaining
-        self._stall = client.limits.stall
+        _, self._stall = client.hurried(wanted)
         self._pace = Pace(self._stall)
         self._trickles = False
         self._failed = False
         self._closed = False
         self._peer.running += 1
-
-    def hurry(self, stall: float) -> None:
-        """Allows no more than `stall` seconds of silence from here on."""
-        self._stall = stall
-        self._pace = Pace(stall)
 
     async def read(self, buffer: memoryview, verifier: Verifier | None) -> int:
         """Reads some of the body into `buffer`; 0 at its end.
@@ -274,12 +275,15 @@ class Response:
         """
         client = self._client
         if self._trickles and self._connection.remaining:
+            client.stalls.add(self._wanted.key, client.clock())
             raise self.fail(Fault.STALLED, "its bytes trickle")
         started = client.clock()
         try:
             count = await self._connection.read(buffer, verifier, self._stall)
         except (TimeoutError, EOFError, OSError) as error:
             self._failed = True
+            if isinstance(error, TimeoutError):
+                client.stalls.add(self._wanted.key, client.clock())
             raise client.fault(self.address, error) from error
         # Told by the next read: these bytes are hashed already, so the caller must get them.
         self._trickles = not self._pace.landed(count, client.clock() - started)

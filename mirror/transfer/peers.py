@@ -47,6 +47,7 @@ class Peer:
         throughput: Bytes per second of large bodies, smoothed; None before the first.
         running: Bodies that it sends us now.
         faults: Faults in a row.
+        stalled: Whether one of these was silence.
         shunned_until: It is not asked before this time.
         suspect_until: It is asked last before this time.
         impatient_until: Before this time it is not waited for when it says that it is busy.
@@ -57,6 +58,7 @@ class Peer:
     throughput: float | None = None
     running: int = 0
     faults: int = 0
+    stalled: bool = False
     shunned_until: float = 0.0
     suspect_until: float = 0.0
     impatient_until: float = 0.0
@@ -115,8 +117,9 @@ class PeerBook:
         return min(max(4 * latency, _HEDGE_LEAST), _HEDGE_MOST)
 
     def trial(self, address: str) -> float | None:
-        """Seconds in which a peer that failed the last time must answer; None: it did not."""
-        return _TRIAL if self.get(address).faults else None
+        """Seconds in which a peer must answer that kept silent the last time; None for others."""
+        peer = self.get(address)
+        return max(_TRIAL, 4 * (peer.latency or 0.0)) if peer.stalled else None
 
     def answered(self, address: str, seconds: float) -> None:
         """The peer answered, with content or with 404: it is not silent.
@@ -130,7 +133,8 @@ class PeerBook:
 
     def proved(self, address: str) -> None:
         """The peer did all that it was asked for: its next fault counts as its first."""
-        self.get(address).faults = 0
+        peer = self.get(address)
+        peer.faults, peer.stalled = 0, False
 
     def delivered(self, address: str, size: int, seconds: float) -> None:
         """The peer sent `size` bytes of a body in `seconds`."""
@@ -161,6 +165,7 @@ class PeerBook:
         """The peer failed us: shunned for a while, for twice as long each time, up to 60 s."""
         peer = self.get(address)
         peer.faults += 1
+        peer.stalled |= fault is Fault.STALLED
         shun = min(_FIRST_SHUN[fault] * 2.0 ** min(peer.faults - 1, 10), _LONGEST_SHUN)
         peer.shunned_until = max(peer.shunned_until, now + shun)
 

@@ -13,9 +13,8 @@ from mirror.transfer.client import PeerFault, Response
 from mirror.transfer.peers import Fault
 from mirror.transfer.verify import Verifier
 
-FindHolder = Callable[[Span, Collection[str], int], Awaitable[Response]]
-"""Finds an answer with just these bytes from a peer not in the collection, or raises NotHere; the
-number is how many peers stalled before."""
+FindHolder = Callable[[Span, Collection[str]], Awaitable[Response]]
+"""Finds an answer with just these bytes from a peer not in the collection, or raises NotHere."""
 
 
 class BrokenOff(Exception):
@@ -53,7 +52,6 @@ class Relay:
         self._chunk = chunk
         self._metrics = metrics
         self._sources = [response]
-        self._stalls = 0
 
     @property
     def total(self) -> int:
@@ -101,11 +99,10 @@ class Relay:
 
     async def _fail_over(self, fault: PeerFault) -> None:
         self._response.close()
-        self._stalls += fault.fault is Fault.STALLED
-        rest = Span(self._position, self._stop)
-        known = {source.address for source in self._sources}
         try:
-            self._response = await self._find(rest, known, self._stalls)
+            self._response = await self._find(
+                Span(self._position, self._stop), {source.address for source in self._sources}
+            )
         except NotHere as error:
             raise BrokenOff(
                 f"{self._digest} broke off at byte {self._position} of {self._stop}: {fault}, "

@@ -95,24 +95,21 @@ class Remote:
 
     async def _fetch_manifest(self, wanted: Wanted) -> Manifest:
         failed: set[str] = set()
-        stalls = 0
         while True:
-            response = await self._find(wanted, excluded=failed, stalls=stalls)
+            response = await self._find(wanted, excluded=failed)
             try:
                 return await self._checked_manifest(wanted, response)
-            except PeerFault as error:
+            except PeerFault:
                 failed.add(response.address)
-                stalls += error.fault is Fault.STALLED
                 self._metrics.failovers.inc()
             finally:
                 response.close()
 
     async def _fetch_blob(self, wanted: Wanted, asked: RangeRequest | None) -> Found:
         failed: set[str] = set()
-        stalls = 0
         method = "GET" if asked is None else "HEAD"
         while True:
-            response = await self._find(wanted, method, excluded=failed, stalls=stalls)
+            response = await self._find(wanted, method, excluded=failed)
             if response.size > self._limits.verified_first:
                 return await self._large(wanted, response, asked)
             if method == "HEAD":
@@ -122,9 +119,8 @@ class Remote:
                 continue
             try:
                 return await self._small(wanted, response, asked)
-            except PeerFault as error:
+            except PeerFault:
                 failed.add(response.address)
-                stalls += error.fault is Fault.STALLED
                 self._metrics.failovers.inc()
 
     @asynccontextmanager
@@ -142,22 +138,12 @@ class Remote:
         method: str = "GET",
         span: Span | None = None,
         excluded: Collection[str] = (),
-        stalls: int = 0,
     ) -> Response:
-        seconds, stall = self._limits.hurried(stalls)
         search = Search(
-            self._client,
-            self._network,
-            wanted,
-            method=method,
-            span=span,
-            excluded=excluded,
-            seconds=seconds,
+            self._client, self._network, wanted, method=method, span=span, excluded=excluded
         )
         with self._metrics.lookup():
-            response = await search.run()
-        response.hurry(stall)
-        return response
+            return await search.run()
 
     async def _small(self, wanted: Wanted, response: Response, asked: RangeRequest | None) -> Found:
         size = response.size
@@ -196,9 +182,7 @@ class Remote:
             span,
             whole=span.length == response.size,
             response=response,
-            find=lambda rest, excluded, stalls: self._find(
-                wanted, span=rest, excluded=excluded, stalls=stalls
-            ),
+            find=lambda rest, excluded: self._find(wanted, span=rest, excluded=excluded),
             chunk=self._limits.chunk_for(self._client.book.running),
             metrics=self._metrics,
         )

@@ -45,11 +45,9 @@ class Search:
         method: str = "GET",
         span: Span | None = None,
         excluded: Collection[str] = (),
-        seconds: float | None = None,
     ) -> None:
-        """Searches no longer than `seconds`; the usual limit when not given."""
         self._client = client
-        self._seconds = client.limits.search if seconds is None else seconds
+        self._seconds, _ = client.hurried(wanted)
         self._network = network
         self._wanted = wanted
         self._method = method

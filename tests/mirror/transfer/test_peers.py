@@ -60,9 +60,7 @@ def test_answer_alone_does_not_forgive_faults_but_a_finished_body_does(book: Pee
         book.failed("a", Fault.BROKEN, NOW)
     book.answered("a", 0.01)
     assert book.get("a").faults == 3
-    assert book.trial("a") is not None
     book.proved("a")
-    assert book.trial("a") is None
     book.failed("a", Fault.BROKEN, NOW + 60)
     assert book.usable("a", "key", NOW + 61)
 
@@ -120,3 +118,16 @@ def test_book_is_bounded(book: PeerBook) -> None:
         book.absent("a", str(number), NOW)
     assert book.usable("a", "0", NOW)
     assert not book.usable("a", "20099", NOW)
+
+
+def test_only_a_peer_that_kept_silent_has_less_time_to_answer_until_it_did_well(
+    book: PeerBook,
+) -> None:
+    book.failed("a", Fault.BROKEN, NOW)
+    assert book.trial("a") is None
+    book.failed("a", Fault.STALLED, NOW)
+    assert book.trial("a") == 0.15
+    book.answered("a", 0.2)
+    assert book.trial("a") == 0.8
+    book.proved("a")
+    assert book.trial("a") is None

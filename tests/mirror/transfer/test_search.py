@@ -163,7 +163,7 @@ async def test_peer_that_failed_before_is_not_waited_for_again(
 ) -> None:
     mute = await scripted(cluster, silent, DIGEST)
     peer = node.client.book.get(mute.address)
-    peer.faults = 1
+    peer.faults, peer.stalled = 1, True
     loop = asyncio.get_running_loop()
     start = loop.time()
     with pytest.raises(NotHere):
