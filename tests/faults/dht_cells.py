@@ -47,7 +47,7 @@ def gone(scene: Scene) -> None:
     if scene.mirrored:
         seat = scene.seat()
         scene.register(seat)
-        seat.move(scene.lab.fresh_number())
+        seat.move(scene.lab.fresh_address())
 
 
 def many(arrange: Callable[[Scene], object], *, good: bool) -> Callable[[Scene], None]:

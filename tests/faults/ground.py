@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.netns import Namespace, Network
+from tests.cluster.netns import DEVICE, Namespace, Network, run
 from tests.cluster.workspace import Workspace
 from tests.faults.inside import Inside
-from tests.faults.seat import Seat, listening
+from tests.faults.seat import PREFIX, Seat, listening
 from tests.mirror.scripted_peer import ScriptedPeer, answering
 
 _UPSTREAM_PORT = 5000
@@ -56,5 +56,7 @@ def open_ground(workspace: Workspace) -> Iterator[Ground]:
         server = listening(upstream.serve, upstream.address, _UPSTREAM_PORT)
         inside.run(server.__aenter__())
         stack.callback(lambda: inside.run(server.__aexit__(None, None, None)))
+        for space in [*spaces, upstream_space]:
+            run(["ip", "-n", space.name, "route", "add", f"10.77.0.0/{PREFIX}", "dev", DEVICE])
         puller, secure, holder = spaces
         yield Ground(workspace.folder, puller, secure, holder, upstream, upstream_space, seats)

@@ -19,8 +19,6 @@ from tests.cluster.workspace import end_processes
 from tests.faults.ground import Ground
 from tests.mirror.scripted_peer import answering
 
-_ADDRESSES = range(101, 251)
-
 
 @dataclass
 class Lab:
@@ -43,7 +41,9 @@ class Lab:
     secure: Node
     holder: Node
     ca: trustme.CA
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.cycle(_ADDRESSES))
+    _addresses: Iterator[str] = field(
+        default_factory=lambda: (f"10.77.{n // 250}.{n % 250 + 1}" for n in itertools.count(250))
+    )
     _names: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -55,9 +55,9 @@ class Lab:
         """The node that pulls, with TLS between the nodes or without."""
         return self.secure if secure else self.puller
 
-    def fresh_number(self) -> int:
-        """The last part of an address that nobody had for long."""
-        return next(self._numbers)
+    def fresh_address(self) -> str:
+        """An address that nobody had before."""
+        return next(self._addresses)
 
     def fresh_name(self) -> str:
         """A repository that is not there yet."""

@@ -119,7 +119,7 @@ class Scene:
     def seat(self) -> Seat:
         """A place for a peer, at a new address, where nothing runs yet."""
         seat = self._free.pop(0)
-        seat.move(self.lab.fresh_number())
+        seat.move(self.lab.fresh_address())
         self._stack.callback(seat.leave)
         return seat
 

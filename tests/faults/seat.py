@@ -18,6 +18,9 @@ from tests.faults.inside import Inside
 Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 """What happens on a connection."""
 
+PREFIX = 16
+"""Bits of the network that all addresses are in; the real nodes know 24 of them by themselves."""
+
 _JOIN_SECONDS = 10.0
 
 
@@ -37,26 +40,26 @@ class Registration:
 
 
 class Seat:
-    """A namespace for one peer after the other, each under an address that nobody has met."""
+    """A namespace for one peer after the other, each under an address that nobody has met.
+
+    Attributes:
+        space: The namespace.
+        address: Of who sits here now.
+    """
 
     def __init__(self, space: Namespace, inside: Inside) -> None:
         """A seat in `space`, whose threads are `inside` it."""
         self.space = space
         self._inside = inside
         self._stack = AsyncExitStack()
-        self._number = 0
+        self.address = space.ipv4
 
-    @property
-    def address(self) -> str:
-        """The address of who sits here now."""
-        return f"10.77.0.{self._number}"
-
-    def move(self, number: int) -> None:
-        """Takes the address 10.77.0.`number`; any other is gone without a word."""
-        self._number = number
+    def move(self, address: str) -> None:
+        """Takes another address; the former is gone without a word."""
+        self.address = address
         ip = ["ip", "-n", self.space.name, "addr"]
         run([*ip, "flush", "dev", DEVICE])
-        run([*ip, "add", f"{self.address}/24", "dev", DEVICE])
+        run([*ip, "add", f"{address}/{PREFIX}", "dev", DEVICE])
 
     def join(self, registration: Registration) -> None:
         """Joins the network and provides the keys; returns when those it knows are told."""
