@@ -260,9 +260,8 @@ class Response:
         self._peer = client.book.get(address)
         self._started = client.clock()
         self._length = connection.remaining
-        _, self._stall = client.hurried(wanted)
-        self._pace = Pace(self._stall)
-        self._trickles = False
+        _, stall = client.hurried(wanted)
+        self._pace = Pace(stall)
         self._failed = False
         self._closed = False
         self._peer.running += 1
@@ -274,19 +273,19 @@ class Response:
             PeerFault: The peer stalled, trickled, or its connection broke; the book knows.
         """
         client = self._client
-        if self._trickles and self._connection.remaining:
+        if self._connection.remaining and not self._pace.left:
             client.stalls.add(self._wanted.key, client.clock())
             raise self.fail(Fault.STALLED, "its bytes trickle")
         started = client.clock()
         try:
-            count = await self._connection.read(buffer, verifier, self._stall)
+            count = await self._connection.read(buffer, verifier, self._pace.left)
         except (TimeoutError, EOFError, OSError) as error:
             self._failed = True
             if isinstance(error, TimeoutError):
                 client.stalls.add(self._wanted.key, client.clock())
             raise client.fault(self.address, error) from error
         # Told by the next read: these bytes are hashed already, so the caller must get them.
-        self._trickles = not self._pace.landed(count, client.clock() - started)
+        self._pace.landed(count, client.clock() - started)
         return count
 
     async def read_all(self, verifier: Verifier | None) -> bytearray:

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-_LEAST_BYTES = 8 * 1024
+_LEAST_RATE = 16 * 1024
+"""Bytes per second that earn what is waited for them."""
 
 
 class Pace:
-    """Watches that a body makes progress while we wait for it.
+    """How long we would still wait for a body: waiting uses that up, bytes earn it back.
 
     Only the time spent waiting counts: a peer is not slow because our own client is.
+
+    Attributes:
+        left: Seconds that may be waited for the next bytes; 0 for a peer that trickles.
     """
 
-    __slots__ = ("_bytes", "_waited", "_window")
+    __slots__ = ("_window", "left")
 
     def __init__(self, window: float) -> None:
-        """Allows no less than 8 KiB in each half of `window` seconds of waiting.
+        """Waits `window` seconds for the first bytes, and never longer for any."""
+        self._window = window
+        self.left = window
 
-        So a trickle is noticed within `window`, wherever in a half it begins.
-        """
-        self._window = window / 2
-        self._waited = 0.0
-        self._bytes = 0
-
-    def landed(self, count: int, waited: float) -> bool:
-        """Whether the peer is still good after `count` bytes came in `waited` seconds."""
-        self._waited += waited
-        self._bytes += count
-        if self._waited < self._window:
-            return True
-        good = self._bytes >= _LEAST_BYTES
-        self._waited = 0.0
-        self._bytes = 0
-        return good
+    def landed(self, count: int, waited: float) -> None:
+        """`count` bytes came in `waited` seconds."""
+        earned = count / _LEAST_RATE
+        self.left = min(max(self.left - waited, 0.0) + earned, self._window)

@@ -5,28 +5,35 @@ import pytest
 from mirror.transfer.pace import Pace
 
 WINDOW = 4.0
-LEAST = 16 * 1024
+RATE = 16 * 1024
 
 
 def test_steady_body_is_good_for_ever() -> None:
     pace = Pace(WINDOW)
-    assert all(pace.landed(LEAST // 2, WINDOW / 2) for _ in range(100))
+    for _ in range(100):
+        pace.landed(3 * RATE, 3.0)
+        assert pace.left == pytest.approx(WINDOW)
 
 
-def test_trickle_is_noticed() -> None:
+@pytest.mark.parametrize("interval", [0.1, 1.0, 1.9, 3.9])
+def test_trickle_is_noticed_little_later_than_silence_whatever_came_before(interval: float) -> None:
     pace = Pace(WINDOW)
-    assert [pace.landed(100, 1.0) for _ in range(2)] == [True, False]
-
-
-@pytest.mark.parametrize("before", [0.0, 0.1, 1.0, 1.9, 2.0, 3.0])
-def test_early_bytes_do_not_excuse_a_later_trickle_for_longer_than_the_window(
-    before: float,
-) -> None:
-    pace = Pace(WINDOW)
-    assert pace.landed(100 * LEAST, before)
-    assert not all(pace.landed(1, 0.1) for _ in range(int(WINDOW / 0.1)))
+    pace.landed(100 * RATE, 1.0)
+    waited = 0.0
+    while pace.left > interval:
+        waited += interval
+        pace.landed(int(1000 * interval), interval)
+    assert waited + pace.left < 1.1 * WINDOW
 
 
 def test_body_is_not_slow_because_its_reader_is() -> None:
     pace = Pace(WINDOW)
-    assert all(pace.landed(1, 0.0) for _ in range(1000))
+    for _ in range(1000):
+        pace.landed(1, 0.0)
+    assert pace.left == WINDOW
+
+
+def test_nothing_is_left_when_more_was_waited() -> None:
+    pace = Pace(WINDOW)
+    pace.landed(0, WINDOW + 1)
+    assert pace.left == 0
