@@ -14,7 +14,8 @@ class Limits:
     """Seconds and bytes; the defaults keep a pull within 6 s of what it takes without us.
 
     Attributes:
-        connect: Seconds to connect, TLS included.
+        connect: Seconds to connect, TLS included. A lost SYN is repeated after 1 s only (Linux), so
+            waiting that long would gain nothing.
         head: Seconds to the head of an answer. Generous, because a busy holder is better than
             the upstream; a dead one is found sooner by the kernel (`unacknowledged`).
         stall: Seconds without a byte in mid-body.
@@ -30,7 +31,7 @@ class Limits:
         in_memory: Bytes of checked blobs that may wait in memory for their askers, in all.
     """
 
-    connect: float = 1.0
+    connect: float = 0.8
     head: float = 5.0
     stall: float = 4.0
     unacknowledged: float = 2.0
