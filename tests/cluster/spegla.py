@@ -200,6 +200,13 @@ class Spegla:
             raise ValueError(f"{target}: {answer.status} {body[:200]!r}")
         return json.loads(body)
 
+    def finds(self, key: str, address: str) -> bool:
+        """Whether it names `address` as a holder; quicker than `holders`, which runs a program."""
+        socket = self._data / "agent/spegla/control.sock"
+        curl = [*self._curl(), "--unix-socket", str(socket), "--get", "http://node/find"]
+        found = self._space.run([*curl, "--data-urlencode", f"name={key}"])
+        return any(address in provider["addresses"] for provider in json.loads(found)["providers"])
+
     def messages(self) -> list[str]:
         """The texts (`msg`) of its log lines so far."""
         found = re.finditer(r'\bmsg=(?:"((?:[^"\\]|\\.)*)"|(\S+))', self.daemon.output())

@@ -128,6 +128,7 @@ class Scene:
         folder = self.lab.folder / f"{self.content.image.repository}-{seat.address}"
         bootstrap = [node.space.ipv4 for node in (self.puller, self.lab.holder)]
         seat.join(Registration(folder, bootstrap, self.content.keys))
+        self._wait_until_known(seat.address)
 
     def holder(self) -> Node:
         """Lets the real holder pull the image, and waits until the puller knows."""
@@ -137,8 +138,7 @@ class Scene:
             self.puller.spegla.daemon.stop()
             self.puller.spegla.start()
             holder.pull(self.content.image)
-            for key in self.content.keys:
-                wait_until(f"{key} to be known", partial(self._known, key), _KNOWN_SECONDS)
+            self._wait_until_known(holder.space.ipv4)
         return holder
 
     def source(self, faults: Faults) -> None:
@@ -191,5 +191,8 @@ class Scene:
     def _count(self) -> None:
         self.faults += 1
 
-    def _known(self, key: str) -> bool:
-        return self.lab.holder.space.ipv4 in self.puller.spegla.holders(key)
+    def _wait_until_known(self, address: str) -> None:
+        """Waits until the puller has heard all that a peer says: that takes a moment."""
+        for key in self.content.keys:
+            finds = partial(self.puller.spegla.finds, key, address)
+            wait_until(f"{address} to be known", finds, _KNOWN_SECONDS)
